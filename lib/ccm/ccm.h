@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * Cluster connection manager: brings up and keeps up one session with each configured partner,
+ * with RDMA READs and WRITEs alone, and opens communication ports for its clients on top.
+ *
+ * The manager is driven by ccm_poll() and never blocks. It reads no clock (time is an argument,
+ * nanoseconds, any epoch), draws random numbers from the source it was given, allocates nothing
+ * after ccm_create() and owns no thread, signal, file or device; so a program with a loop of its
+ * own, or a simulator with a virtual clock, can embed it.
+ *
+ * Threads: all functions are for the control core that calls ccm_poll(), except ccm_read_*(),
+ * which any thread may call.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ccm;
+struct ccm_client;
+struct remu_channel;
+
+enum {
+	CCM_NAME_LEN = 32, /* bytes with the terminating zero: node, cluster and client names */
+	CCM_MAX_PARTNERS = 64,
+	CCM_MAX_CLIENTS = 16,
+	CCM_MAX_PORTS = 64,	    /* ports towards one partner, all clients together */
+	CCM_MAX_ENGINES = 64,
+	CCM_VERSION_MIN = 1,	    /* session protocol versions that this code speaks */
+	CCM_VERSION_MAX = 1,
+	CCM_PORT_MEMORY_MIN = 4096, /* bytes */
+	CCM_PORT_DEPTH = 64,	    /* work requests under way per port */
+	CCM_BOOTSTRAP_MTU = 256,    /* path MTU of bootstrap queue pairs: fits every link */
+};
+
+/* Layout of the bootstrap region: offsets from the pre-set address, keys from the pre-set key. */
+enum {
+	CCM_OUT_OFFSET = 0x0000,  /* status record: remote READ, key + 0 */
+	CCM_SLOT_OFFSET = 0x1000, /* the partner's record: remote WRITE, key + 1 */
+	CCM_DIR_OFFSET = 0x2000,  /* the partner's directory: remote WRITE, key + 2 */
+	CCM_REGION_KEYS = 3,
+	CCM_REGION_SIZE = 0x4000, /* bytes */
+};
+
+enum ccm_role {
+	CCM_ROLE_STORAGE,
+	CCM_ROLE_APPLICATION,
+	CCM_ROLE_COUNT
+};
+
+/** How far the session with a partner is. */
+enum ccm_state {
+	CCM_DOWN,    /**< not started, or stopped */
+	CCM_CLOSING, /**< ports of the last attempt are being destroyed */
+	CCM_SEARCH,  /**< asking the partner's status variable */
+	CCM_BOUND,   /**< both know each other's attempt; client information under way */
+	CCM_PORTS,   /**< our ports exist */
+	CCM_READY,   /**< both sides' ports exist and ours are connected: told to the partner */
+	CCM_UP,	     /**< the partner has verified ours too: clients have been told */
+	CCM_REFUSED, /**< this attempt of the partner cannot be accepted; see the reason */
+	CCM_LEAVING, /**< telling the partner that we stop */
+	CCM_STATE_COUNT
+};
+
+/** Why there is no session, or why it ended. Part of the record, so values never change. */
+enum ccm_reason {
+	CCM_REASON_NONE = 0,
+	CCM_REASON_NO_ANSWER = 1,	  /**< READs of the partner's status get no answer */
+	CCM_REASON_LINK_DOWN = 2,	  /**< our port has no link */
+	CCM_REASON_NOT_STARTED = 3,	  /**< the partner answers, but its record is empty */
+	CCM_REASON_BAD_RECORD = 4,	  /**< record damaged, or of another layout */
+	CCM_REASON_WRONG_NODE = 5,	  /**< record of or for another node id */
+	CCM_REASON_WRONG_CLUSTER = 6,	  /**< record of another cluster */
+	CCM_REASON_VERSION = 7,		  /**< no common protocol version */
+	CCM_REASON_ACCESS = 8,		  /**< the partner refuses our key or address */
+	CCM_REASON_PARTNER_REFUSED = 9,	  /**< the partner refuses us; its reason is in its record */
+	CCM_REASON_PARTNER_LEAVING = 10,  /**< the partner stops orderly */
+	CCM_REASON_PARTNER_RESTARTED = 11, /**< the partner began a new attempt */
+	CCM_REASON_PARTNER_WENT_BACK = 12, /**< the partner left the session under the same nonce */
+	CCM_REASON_PARTNER_HUNG = 13,	  /**< it answers READs, but its beats stand still */
+	CCM_REASON_PORT_MAP = 14,	  /**< both sides computed different port maps */
+	CCM_REASON_PORT_FAILED = 15,	  /**< our ports could not be created or connected */
+	CCM_REASON_CLIENTS_CHANGED = 16,  /**< clients were added or removed here */
+	CCM_REASON_STOPPED = 17,	  /**< we stop */
+	CCM_REASON_WAITING = 18,	  /**< partner found; handshake under way */
+	CCM_REASON_PORT_ERROR = 19,	  /**< a client port's queue pair failed */
+	CCM_REASON_COUNT
+};
+
+/** Names for logs and telemetry: lower case, letters and underscores. */
+const char *ccm_state_name(enum ccm_state state);
+const char *ccm_reason_name(enum ccm_reason reason);
+const char *ccm_role_name(enum ccm_role role);
+
+/** The partner node as agreed beforehand; the same on every boot. */
+struct ccm_partner_config {
+	uint16_t id;	     /**< 1 to 65535 */
+	uint8_t mac[6];
+	uint32_t ip;	     /**< IPv4, host order */
+	uint32_t qpn;	     /**< our queue pair for this partner, 2 to 0xfffffe */
+	uint32_t remote_qpn; /**< its queue pair for us */
+	uint64_t va;	     /**< its bootstrap region */
+	uint32_t rkey;	     /**< its first key; + 1 and + 2 are used too */
+};
+
+struct ccm_timing {
+	uint32_t beat_us;	/**< heartbeat interval, 100 to 10^7 */
+	uint32_t dead_after_us; /**< partner is lost after this silence, at least 3 beats, to 10^8 */
+	uint32_t retry_us;	/**< repeat an unanswered packet after this, 20 to 10^6 */
+	uint32_t search_us;	/**< longest pause between READs to a silent partner, to 10^7 */
+	uint8_t retry_cnt;	/**< repetitions of an unanswered packet, 0 to 7 */
+};
+
+struct ccm_config {
+	uint16_t node_id; /**< 1 to 65535 */
+	enum ccm_role role;
+	char name[CCM_NAME_LEN];
+	char cluster[CCM_NAME_LEN];
+	uint16_t path_mtu;	    /**< of client ports: 256 to 4096, lowered to the partner's */
+	uint16_t version_min;	    /**< protocol versions offered; 0: CCM_VERSION_MIN */
+	uint16_t version_max;	    /**< 0: CCM_VERSION_MAX */
+	uint64_t features;	    /**< feature bits offered; the common ones are agreed */
+	uint64_t va;		    /**< our bootstrap region as partners address it; 4096-aligned */
+	uint32_t rkey;		    /**< our first key; + 1 and + 2 are used too */
+	struct ccm_timing timing;
+	uint32_t n_partners;
+	struct ccm_partner_config partners[CCM_MAX_PARTNERS];
+};
+
+/** What a client asks of each session. */
+struct ccm_client_config {
+	char name[CCM_NAME_LEN]; /**< clients of one name on both nodes are connected */
+	uint16_t ports;		 /**< 1 to CCM_MAX_PORTS */
+	uint64_t memory;	 /**< bytes for all its ports together towards one partner */
+};
+
+/** A communication port towards a partner: a queue pair and a memory region on both sides. */
+struct ccm_port {
+	uint16_t partner_id;
+	uint16_t index;		/**< 0 to ports - 1 of its client */
+	uint32_t handle;	/**< for ccm_port_post() */
+	uint32_t qpn;
+	uint32_t remote_qpn;
+	uint8_t *memory;	/**< our region: the partner reads and writes it */
+	uint64_t length;	/**< bytes; the same on both sides */
+	uint64_t remote_va;	/**< address of the partner's region */
+	uint32_t remote_rkey;
+};
+
+enum ccm_client_event_kind {
+	CCM_CLIENT_UP,	      /**< ports to a partner may be used: port[], n_ports */
+	CCM_CLIENT_DOWN,      /**< they may not be used any more: reason */
+	CCM_CLIENT_COMPLETED, /**< a work request has ended: port[0], wr_id, status */
+};
+
+struct ccm_client_event {
+	enum ccm_client_event_kind kind;
+	uint16_t partner_id;
+	uint16_t n_ports;
+	const struct ccm_port *ports; /**< valid during the call */
+	enum ccm_reason reason;
+	uint64_t wr_id;
+	uint8_t status;	  /**< enum remu_wc_status */
+	uint32_t byte_len;
+	uint64_t now_ns;
+};
+
+/**
+ * Tells a client what happens. Called from ccm_poll() on the control core; may call
+ * ccm_port_post(). For each partner UP and DOWN alternate strictly; work requests that were under
+ * way when a session ends are flushed and not reported.
+ */
+typedef void (*ccm_client_fn)(void *ctx, const struct ccm_client_event *event);
+
+/** Something worth writing down: state changes of sessions. Kept in a ring for telemetry. */
+struct ccm_event {
+	uint64_t time_ns;
+	uint64_t nonce;		/**< our attempt */
+	uint64_t partner_nonce; /**< the attempt we are bound to; 0: none */
+	uint32_t seq;		/**< counts up from 1 */
+	uint16_t partner_id;
+	uint8_t from;		/**< enum ccm_state */
+	uint8_t to;		/**< enum ccm_state */
+	uint8_t reason;		/**< enum ccm_reason */
+};
+
+/** What the manager needs from outside. */
+struct ccm_env {
+	/** Random bits that others cannot guess; e.g. from getrandom(2). */
+	uint64_t (*rand64)(void *ctx);
+	/** Called for every event; may be NULL. For logs: the ring is kept anyway. */
+	void (*event)(void *ctx, const struct ccm_event *event);
+	void *ctx;
+	struct remu_channel *channels[CCM_MAX_ENGINES]; /**< one per engine, in order of its id */
+	uint32_t n_engines;
+	void *memory;	     /**< for regions and ports, 4096-aligned, zeroed; see ccm_memory_size() */
+	size_t memory_size;  /**< bytes */
+};
+
+/** Bytes of memory that a configuration and its clients need; 0 when it would overflow. */
+size_t ccm_memory_size(const struct ccm_config *cfg, const struct ccm_client_config *clients,
+	uint32_t n_clients);
+
+/**
+ * Create a manager; nothing happens before the first ccm_poll().
+ *
+ * @param env  copied; memory stays the caller's and must outlive the manager
+ * @return 0, -EINVAL, -ENOMEM (also: env->memory_size too small); *out is NULL on failure
+ */
+int ccm_create(const struct ccm_config *cfg, const struct ccm_env *env, struct ccm **out);
+
+/** Free a manager. The engines should be stopped or its ports closed. NULL is harmless. */
+void ccm_destroy(struct ccm *ccm);
+
+/**
+ * Register a client. Before the first ccm_poll().
+ *
+ * @param fn   may be NULL
+ * @return 0, -EINVAL (name, ports or memory out of range), -EEXIST (name), -ENOSPC (too many
+ *         clients or ports), -ENOMEM (memory does not fit), -EBUSY (polling has begun)
+ */
+int ccm_client_register(struct ccm *ccm, const struct ccm_client_config *cfg, ccm_client_fn fn,
+	void *ctx, struct ccm_client **out);
+
+/** One turn of all state machines. @return true when something happened */
+bool ccm_poll(struct ccm *ccm, uint64_t now_ns);
+
+/** When ccm_poll() has something to do even if nothing arrives. */
+uint64_t ccm_next_deadline(const struct ccm *ccm);
+
+/** Begin to leave: partners are told, clients go down. */
+void ccm_stop(struct ccm *ccm, uint64_t now_ns);
+
+/** Whether leaving is done: every session is CCM_DOWN. */
+bool ccm_stopped(const struct ccm *ccm);
+
+/** Tell partners how far this node has booted. Stage and progress are the caller's own scale. */
+void ccm_boot_report(struct ccm *ccm, uint16_t stage, uint32_t progress);
+
+/** Tell that the port has or has no link. */
+void ccm_link_report(struct ccm *ccm, bool up);
+
+enum ccm_port_op {
+	CCM_PORT_WRITE,
+	CCM_PORT_READ,
+};
+
+/**
+ * Post a READ or WRITE on a port.
+ *
+ * @param local   must stay valid until CCM_CLIENT_COMPLETED or CCM_CLIENT_DOWN
+ * @param offset  into the partner's region, bytes
+ * @return 0, -ENOTCONN (port is not up), -EINVAL (out of the region), -EAGAIN (queue full)
+ */
+int ccm_port_post(struct ccm *ccm, uint32_t handle, enum ccm_port_op op, void *local,
+	uint64_t offset, uint32_t length, uint64_t wr_id);
+
+/** Steps of the handshake that are timed, in order. */
+enum ccm_step {
+	CCM_STEP_READ1,
+	CCM_STEP_WRITE1,
+	CCM_STEP_READ2,
+	CCM_STEP_WRITE2,
+	CCM_STEP_CLIENT_INFO,	/**< until the partner's client information is here */
+	CCM_STEP_CREATE_PORTS,	/**< until our ports exist */
+	CCM_STEP_CONNECT_PORTS, /**< until they are connected to the partner's */
+	CCM_STEP_READY,		/**< until the partner is told and clients are told */
+	CCM_STEP_COUNT
+};
+
+const char *ccm_step_name(enum ccm_step step);
+
+struct ccm_partner_status {
+	uint16_t id;
+	uint8_t state;	/**< enum ccm_state */
+	uint8_t reason; /**< enum ccm_reason: why it is not UP */
+	uint8_t last_down_reason; /**< enum ccm_reason: why the last session ended */
+	uint8_t partner_phase;	  /**< enum ccm_state as its record says */
+	uint8_t partner_reason;	  /**< its refusal reason */
+	uint8_t partner_role;	  /**< enum ccm_role */
+	uint16_t partner_version_min;
+	uint16_t partner_version_max;
+	uint16_t version; /**< agreed; 0: none */
+	uint16_t path_mtu; /**< agreed for ports, bytes */
+	uint16_t partner_boot_stage;
+	uint16_t n_ports;
+	uint32_t partner_boot_progress;
+	uint32_t qpn;
+	uint32_t remote_qpn;
+	uint64_t features; /**< agreed */
+	uint64_t nonce;
+	uint64_t partner_nonce;
+	uint64_t partner_boot_id;
+	uint64_t attempts;	   /**< nonces drawn */
+	uint64_t sessions;	   /**< times UP */
+	uint64_t beats;		   /**< READ and WRITE both done */
+	uint64_t reads_failed;
+	uint64_t writes_failed;
+	uint64_t records_torn;	   /**< records READ that did not verify */
+	uint64_t since_ns;	   /**< time of the last state change */
+	uint64_t last_answer_ns;   /**< time of the last valid record READ; 0: never */
+	uint64_t setup_ns;	   /**< READ 1 to UP in the last set-up; 0: none yet */
+	uint64_t step_ns[CCM_STEP_COUNT]; /**< duration of each step of the last set-up */
+};
+
+struct ccm_port_status {
+	char client[CCM_NAME_LEN];
+	struct ccm_port port;
+	bool connected;
+	uint64_t posted;
+	uint64_t completed;
+	uint64_t errors;
+};
+
+struct ccm_client_status {
+	char name[CCM_NAME_LEN];
+	uint16_t ports;
+	uint64_t memory;
+	uint16_t partners_up; /**< sessions in which it has ports that may be used */
+	uint64_t ups;
+	uint64_t downs;
+};
+
+/*
+ * Snapshots for any thread. Each returns a consistent copy as of the end of a recent ccm_poll().
+ */
+
+/** @return 0, or -ENOENT when index is not below n_partners */
+int ccm_read_partner(const struct ccm *ccm, uint32_t index, struct ccm_partner_status *out);
+/** @return ports filled, at most max */
+uint32_t ccm_read_ports(const struct ccm *ccm, uint32_t partner_index, struct ccm_port_status *out,
+	uint32_t max);
+/** @return clients filled, at most max */
+uint32_t ccm_read_clients(const struct ccm *ccm, struct ccm_client_status *out, uint32_t max);
+/** The newest events, oldest first. @return events filled, at most max */
+uint32_t ccm_read_events(const struct ccm *ccm, struct ccm_event *out, uint32_t max);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * The invariant CRC of RoCEv2 (section A17.3.3): CRC-32 as in Ethernet over eight bytes of ones,
+ * the IP packet with the fields that routers may change set to ones, and the payload.
+ * Pure functions, any thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * ICRC of a packet.
+ *
+ * @param l3    first byte of the IPv4 header; IP, UDP and BTH must be contiguous
+ * @param span  bytes from there up to where the ICRC stands; at least 40
+ * @return the CRC; it goes out least significant byte first
+ */
+uint32_t roce_icrc(const uint8_t *l3, size_t span);
+
+/** Whether the four bytes behind `span` are the right ICRC. */
+bool roce_icrc_ok(const uint8_t *l3, size_t span);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * RoCEv2 packet codec: frame bytes to fields and back.
+ *
+ * Pure functions over byte buffers: no DPDK, no state, any thread. Decoding trusts nothing; every
+ * length is checked before the bytes behind it are read, and the verdict says why a frame is not
+ * for us. Decode checks neither the ICRC nor who the packet is for: see roce_icrc.h and the engine.
+ */
+
+#include "roce_wire.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** An IP address in GID form: IPv4 as ::ffff:a.b.c.d (section A17.4.2). */
+struct roce_gid {
+	uint8_t raw[16];
+};
+
+/** Properties of one opcode; the table is roce_ops[]. */
+struct roce_op {
+	const char *name;    /**< as in table 38 of the specification; NULL: unknown opcode */
+	uint16_t traits;     /**< ROCE_T_* */
+	uint8_t header_len;  /**< BTH and extension headers, bytes */
+};
+
+enum roce_trait {
+	ROCE_T_REQUEST = 1 << 0,
+	ROCE_T_RESPONSE = 1 << 1,
+	ROCE_T_FIRST = 1 << 2,	/**< first packet of several */
+	ROCE_T_MIDDLE = 1 << 3,
+	ROCE_T_LAST = 1 << 4,
+	ROCE_T_ONLY = 1 << 5,	/**< the whole message */
+	ROCE_T_SEND = 1 << 6,
+	ROCE_T_WRITE = 1 << 7,
+	ROCE_T_READ = 1 << 8,
+	ROCE_T_ATOMIC = 1 << 9,
+	ROCE_T_RETH = 1 << 10,
+	ROCE_T_AETH = 1 << 11,
+	ROCE_T_IMM = 1 << 12,	/**< immediate data, or the rkey to invalidate */
+	ROCE_T_ATOMIC_ETH = 1 << 13,
+	ROCE_T_ATOMIC_ACK = 1 << 14,
+	ROCE_T_PAYLOAD = 1 << 15, /**< may carry payload */
+};
+
+extern const struct roce_op roce_ops[256];
+
+/** The fields of BTH and extension headers; those the opcode does not have are zero. */
+struct roce_fields {
+	uint8_t opcode;
+	bool solicited;
+	bool migreq;
+	bool ackreq;
+	uint8_t fecn_becn; /**< BTH byte 4 as it is on the wire */
+	uint8_t reserved7; /**< low seven bits of the AckReq byte: sent 0, ignored on receive */
+	uint16_t pkey;
+	uint32_t dest_qpn; /**< 24 bits */
+	uint32_t psn;	   /**< 24 bits */
+	uint64_t va;	   /**< RETH, AtomicETH */
+	uint32_t rkey;	   /**< RETH, AtomicETH */
+	uint32_t dma_len;  /**< RETH, bytes */
+	uint8_t syndrome;  /**< AETH */
+	uint32_t msn;	   /**< AETH, 24 bits */
+	uint32_t imm;	   /**< immediate data or rkey to invalidate */
+	uint64_t swap_add; /**< AtomicETH; AtomicAckETH: the original value */
+	uint64_t compare;  /**< AtomicETH */
+};
+
+/** A decoded frame. Pointers lead into the frame and live as long as it does. */
+struct roce_packet {
+	struct roce_fields f;
+	const struct roce_op *op;
+	const uint8_t *l3;	/**< first byte of the IP header */
+	const uint8_t *payload; /**< without pad bytes */
+	uint32_t payload_len;	/**< bytes */
+	uint32_t icrc_span;	/**< bytes from l3 up to the ICRC */
+	uint8_t dst_mac[6];
+	uint8_t src_mac[6];
+	struct roce_gid dst;
+	struct roce_gid src;
+	uint16_t udp_sport;
+	uint16_t ip_id;
+	uint8_t tos;
+	uint8_t ttl;
+};
+
+/** Why a received frame is not processed: the index of its counter and its name in telemetry. */
+enum remu_drop {
+	REMU_DROP_NONE,		/**< accepted */
+	REMU_DROP_RUNT,		/**< shorter than its headers say */
+	REMU_DROP_NOT_IP,	/**< neither IPv4 nor something we speak */
+	REMU_DROP_VLAN,		/**< 802.1Q tag: not supported */
+	REMU_DROP_IP_HEADER,	/**< options, wrong version or length */
+	REMU_DROP_FRAGMENT,	/**< RoCEv2 packets are never fragmented */
+	REMU_DROP_NOT_UDP,	/**< other IP protocol */
+	REMU_DROP_UDP_PORT,	/**< destination port is not 4791 */
+	REMU_DROP_UDP_LENGTH,	/**< UDP length disagrees with IP length or headers */
+	REMU_DROP_OPCODE,	/**< reserved opcode or another transport service */
+	REMU_DROP_TVER,		/**< transport version is not 0 */
+	REMU_DROP_PAYLOAD,	/**< payload where the opcode has none, or pad longer than payload */
+	REMU_DROP_SEGMENTS,	/**< frame in pieces that cannot be joined */
+	REMU_DROP_ICRC,		/**< invariant CRC wrong */
+	REMU_DROP_DST_MAC,	/**< not our MAC address */
+	REMU_DROP_DST_IP,	/**< not our IP address */
+	REMU_DROP_PKEY,		/**< partition key does not match */
+	REMU_DROP_QPN,		/**< no such queue pair */
+	REMU_DROP_QP_STATE,	/**< queue pair does not receive in its state */
+	REMU_DROP_SRC_MAC,	/**< not the MAC address of the connected peer */
+	REMU_DROP_SRC_IP,	/**< not the IP address of the connected peer */
+	REMU_DROP_PSN_AHEAD,	/**< request beyond the expected PSN (answered by one NAK) */
+	REMU_DROP_NOT_SYNCED,	/**< bootstrap queue pair before the READ that sets its PSN */
+	REMU_DROP_DUPLICATE,	/**< duplicate request that cannot be served again */
+	REMU_DROP_INVALID,	/**< request refused: NAK invalid request */
+	REMU_DROP_ACCESS,	/**< request refused: NAK remote access error */
+	REMU_DROP_RESP_BUSY,	/**< no room for another response: the peer repeats the request */
+	REMU_DROP_RESP_STALE,	/**< response to nothing outstanding */
+	REMU_DROP_RESP_GAP,	/**< READ response out of order */
+	REMU_DROP_RESP_BAD,	/**< response of wrong kind or length */
+	REMU_DROP_SYNDROME,	/**< reserved AETH syndrome */
+	REMU_DROP_COUNT
+};
+
+/** Name of a drop reason for telemetry: lower case, letters and underscores. */
+const char *remu_drop_name(enum remu_drop reason);
+
+/**
+ * Decode one Ethernet frame.
+ *
+ * @param frame  the frame from its destination MAC on, without FCS
+ * @param len    bytes in the frame; may exceed the IP packet (Ethernet padding)
+ * @param out    filled only when REMU_DROP_NONE is returned
+ * @return REMU_DROP_NONE, or the first check that failed (RUNT to PAYLOAD)
+ */
+enum remu_drop roce_decode(const uint8_t *frame, size_t len, struct roce_packet *out);
+
+/** Ethernet, IPv4 and UDP headers of one direction of a connection, ready to copy. */
+struct roce_flow {
+	uint8_t bytes[ROCE_L2L4_LEN];
+	uint32_t csum_base; /**< IPv4 checksum over all but total length and ID, not folded */
+};
+
+/**
+ * Prepare a flow's headers: ToS 0, don't fragment, UDP checksum 0.
+ *
+ * @param src,dst  addresses; only IPv4-mapped GIDs
+ * @param sport    UDP source port, host order
+ * @param ttl      IPv4 time to live
+ */
+void roce_flow_init(struct roce_flow *flow, const uint8_t src_mac[6], const uint8_t dst_mac[6],
+	const struct roce_gid *src, const struct roce_gid *dst, uint16_t sport, uint8_t ttl);
+
+/** Bytes of the frame that roce_encode() and roce_seal() make for this opcode and payload. */
+static inline size_t
+roce_frame_len(uint8_t opcode, size_t payload_len)
+{
+	return ROCE_L2L4_LEN + roce_ops[opcode].header_len + payload_len + (-payload_len & 3) +
+		ROCE_ICRC_LEN;
+}
+
+/**
+ * Write all headers of a packet; the payload goes right behind them.
+ *
+ * @param flow         addresses of the connection
+ * @param f            fields; the opcode must be a known one
+ * @param ip_id        IPv4 identification
+ * @param payload_len  bytes of payload that will follow
+ * @param frame        at least roce_frame_len() bytes
+ * @return where the payload starts, as an offset into the frame
+ */
+size_t roce_encode(const struct roce_flow *flow, const struct roce_fields *f, uint16_t ip_id,
+	size_t payload_len, uint8_t *frame);
+
+/**
+ * Finish a packet whose headers and payload stand in the frame: zero pad bytes, ICRC.
+ *
+ * @return bytes of the whole frame
+ */
+size_t roce_seal(uint8_t *frame, size_t payload_off, size_t payload_len);
+
+/** GID of an IPv4 address given in host order. */
+struct roce_gid roce_gid_ipv4(uint32_t addr);
+
+/** IPv4 address of a GID in host order; 0 when the GID is not IPv4-mapped. */
+uint32_t roce_gid_to_ipv4(const struct roce_gid *gid);
