@@ -262,6 +262,9 @@ int remu_qp_modify(struct remu_engine *engine, struct remu_qp *qp, enum remu_qp_
 int remu_qp_post(struct remu_engine *engine, struct remu_qp *qp, const struct remu_wr *wr,
 	uint64_t now_ns);
 
+/** Take completions of queue pairs made by remu_qp_create(). @return how many, at most max */
+uint32_t remu_engine_poll_wc(struct remu_engine *engine, struct remu_wc *wc, uint32_t max);
+
 /** Copy of a queue pair's state for telemetry. */
 struct remu_qp_info {
 	uint32_t qpn;
@@ -288,14 +291,6 @@ uint32_t remu_engine_qps(const struct remu_engine *engine, uint32_t first,
 /*
  * Channels: one other thread posts work requests and verbs and polls completions, without locks.
  */
-
-enum remu_verb {
-	REMU_VERB_QP_OPEN,    /**< create and move to INIT */
-	REMU_VERB_QP_CONNECT, /**< to RTR and RTS, from INIT, SQE (new sq_psn only) or RTS */
-	REMU_VERB_QP_CLOSE,   /**< flush and destroy */
-	REMU_VERB_MR_REGISTER,
-	REMU_VERB_MR_DEREGISTER,
-};
 
 /**
  * Create a channel into an engine. Before either side runs; freed with the engine.

@@ -130,7 +130,7 @@ const char *remu_drop_name(enum remu_drop reason);
  *
  * @param frame  the frame from its destination MAC on, without FCS
  * @param len    bytes in the frame; may exceed the IP packet (Ethernet padding)
- * @param out    filled only when REMU_DROP_NONE is returned
+ * @param out    valid only when REMU_DROP_NONE is returned
  * @return REMU_DROP_NONE, or the first check that failed (RUNT to PAYLOAD)
  */
 enum remu_drop roce_decode(const uint8_t *frame, size_t len, struct roce_packet *out);
