@@ -28,24 +28,20 @@ struct remu_channel;
 /** What a completed work request came to; values as in enum ibv_wc_status. */
 enum remu_wc_status {
 	REMU_WC_SUCCESS = 0,
-	REMU_WC_LOC_LEN_ERR = 1,	/**< READ response longer or shorter than asked */
-	REMU_WC_LOC_QP_OP_ERR = 2,	/**< the queue pair is not connected */
-	REMU_WC_WR_FLUSH_ERR = 5,	/**< an earlier work request failed, or the QP was closed */
-	REMU_WC_BAD_RESP_ERR = 7,	/**< response of the wrong kind */
-	REMU_WC_REM_INV_REQ_ERR = 9,	/**< NAK invalid request */
-	REMU_WC_REM_ACCESS_ERR = 10,	/**< NAK remote access: rkey, range or rights */
-	REMU_WC_REM_OP_ERR = 11,	/**< NAK remote operational error */
-	REMU_WC_RETRY_EXC_ERR = 12,	/**< no answer within all retries */
+	REMU_WC_LOC_LEN_ERR = 1,     /**< READ response longer or shorter than asked */
+	REMU_WC_LOC_QP_OP_ERR = 2,   /**< the queue pair is not connected */
+	REMU_WC_WR_FLUSH_ERR = 5,    /**< an earlier work request failed, or the QP was closed */
+	REMU_WC_BAD_RESP_ERR = 7,    /**< response of the wrong kind */
+	REMU_WC_REM_INV_REQ_ERR = 9, /**< NAK invalid request */
+	REMU_WC_REM_ACCESS_ERR = 10, /**< NAK remote access: rkey, range or rights */
+	REMU_WC_REM_OP_ERR = 11,     /**< NAK remote operational error */
+	REMU_WC_RETRY_EXC_ERR = 12,  /**< no answer within all retries */
 };
 
 /** Name of a status for logs and telemetry. */
 const char *remu_wc_status_name(uint8_t status);
 
-enum remu_wr_opcode {
-	REMU_WR_RDMA_WRITE,
-	REMU_WR_RDMA_READ,
-	REMU_WR_COUNT
-};
+enum remu_wr_opcode { REMU_WR_RDMA_WRITE, REMU_WR_RDMA_READ, REMU_WR_COUNT };
 
 /** Work request. */
 struct remu_wr {
@@ -65,7 +61,7 @@ enum remu_wc_kind {
 
 /** Work completion. */
 struct remu_wc {
-	uint64_t wr_id;	   /**< of the work request, or the cookie of the verb */
+	uint64_t wr_id; /**< of the work request, or the cookie of the verb */
 	uint32_t qpn;
 	uint32_t byte_len; /**< REMU_WC_WORK: bytes moved */
 	int32_t result;	   /**< REMU_WC_VERB: 0 or a negative errno */
@@ -129,15 +125,15 @@ struct remu_qp_config {
 
 /** The peer and the parameters of a connection, as in ibv_modify_qp(3). */
 struct remu_qp_attr {
-	struct roce_gid peer_gid;  /**< IPv4-mapped */
+	struct roce_gid peer_gid; /**< IPv4-mapped */
 	uint8_t peer_mac[6];
-	uint16_t path_mtu;	   /**< 256, 512, 1024, 2048 or 4096 bytes; equal on both sides */
+	uint16_t path_mtu; /**< 256, 512, 1024, 2048 or 4096 bytes; equal on both sides */
 	uint32_t peer_qpn;
-	uint32_t sq_psn;	   /**< first PSN to send, 24 bits */
-	uint32_t rq_psn;	   /**< first PSN to expect, 24 bits; bootstrap: ignored */
-	uint32_t timeout_us;	   /**< wait for an answer before repeating, 1 to 10^7 */
-	uint8_t retry_cnt;	   /**< repetitions before giving up, 0 to 255 */
-	uint8_t max_rd_atomic;	   /**< READs under way to the peer, 1 to 16 */
+	uint32_t sq_psn;	    /**< first PSN to send, 24 bits */
+	uint32_t rq_psn;	    /**< first PSN to expect, 24 bits; bootstrap: ignored */
+	uint32_t timeout_us;	    /**< wait for an answer before repeating, 1 to 10^7 */
+	uint8_t retry_cnt;	    /**< repetitions before giving up, 0 to 255 */
+	uint8_t max_rd_atomic;	    /**< READs under way to the peer, 1 to 16 */
 	uint8_t max_dest_rd_atomic; /**< READs under way from the peer, 1 to 16 */
 };
 
@@ -154,12 +150,12 @@ struct remu_stats {
 	uint64_t acks_sent;
 	uint64_t naks_sent;
 	uint64_t naks_received;
-	uint64_t timeouts;	  /**< retransmission timer ran out */
-	uint64_t retransmits;	  /**< requests put on the wire again */
-	uint64_t resyncs;	  /**< PSN taken over from a READ on a bootstrap queue pair */
+	uint64_t timeouts;    /**< retransmission timer ran out */
+	uint64_t retransmits; /**< requests put on the wire again */
+	uint64_t resyncs;     /**< PSN taken over from a READ on a bootstrap queue pair */
 	uint64_t wc_success;
 	uint64_t wc_error;
-	uint64_t handed_over;	  /**< frames that arrived for a queue pair of another engine */
+	uint64_t handed_over; /**< frames that arrived for a queue pair of another engine */
 	uint64_t drops[REMU_DROP_COUNT];
 };
 
@@ -171,9 +167,9 @@ struct remu_engine_config {
 	uint32_t n_engines;	  /**< QPNs are dealt out modulo this */
 	uint32_t max_qps;	  /**< 1 to 65536 */
 	uint32_t max_mrs;	  /**< 1 to 65536 */
-	uint32_t sq_depth;	  /**< work requests under way per queue pair; power of two, 2 to 4096 */
-	uint32_t window;	  /**< packets in flight per queue pair, 1 to 4096 */
-	int socket_id;		  /**< NUMA node, or -1 */
+	uint32_t sq_depth; /**< work requests under way per queue pair; power of two, 2 to 4096 */
+	uint32_t window;   /**< packets in flight per queue pair, 1 to 4096 */
+	int socket_id;	   /**< NUMA node, or -1 */
 };
 
 /**
@@ -245,7 +241,8 @@ void remu_qp_destroy(struct remu_engine *engine, struct remu_qp *qp);
 struct remu_qp *remu_qp_find(struct remu_engine *engine, uint32_t qpn);
 
 /**
- * Change the state: RESET -> INIT -> RTR -> RTS, SQE -> RTS, any -> RESET, any -> ERR.
+ * Change the state: RESET -> INIT -> RTR -> RTS, SQE -> RTS, any -> RESET, any -> ERR; with
+ * REMU_QP_BOOTSTRAP also RTS -> RTS. Work requests under way are flushed.
  *
  * @param attr  needed for RTR (peer, path MTU, rq_psn, max_dest_rd_atomic) and for RTS (sq_psn,
  *              timeout, retries, max_rd_atomic); NULL otherwise
@@ -285,8 +282,8 @@ struct remu_qp_info {
  *
  * @return entries filled, at most max, from index `first` of the table
  */
-uint32_t remu_engine_qps(const struct remu_engine *engine, uint32_t first,
-	struct remu_qp_info *out, uint32_t max);
+uint32_t remu_engine_qps(const struct remu_engine *engine, uint32_t first, struct remu_qp_info *out,
+	uint32_t max);
 
 /*
  * Channels: one other thread posts work requests and verbs and polls completions, without locks.

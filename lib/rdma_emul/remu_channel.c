@@ -183,11 +183,18 @@ qp_open(struct remu_engine *e, struct remu_channel *ch, const struct remu_qp_con
 static int
 qp_connect(struct remu_engine *e, struct remu_qp *qp, const struct remu_qp_attr *attr)
 {
+	bool fresh = qp->state == REMU_QP_INIT;
 	int rc = 0;
 
-	if (qp->state == REMU_QP_INIT)
+	if (fresh)
 		rc = remu_qp_modify(e, qp, REMU_QP_RTR, attr);
-	return rc != 0 ? rc : remu_qp_modify(e, qp, REMU_QP_RTS, attr);
+	if (rc == 0)
+		rc = remu_qp_modify(e, qp, REMU_QP_RTS, attr);
+	if (rc != 0 && fresh) { /* all or nothing: no peer gets in yet */
+		remu_qp_modify(e, qp, REMU_QP_RESET, NULL);
+		remu_qp_modify(e, qp, REMU_QP_INIT, NULL);
+	}
+	return rc;
 }
 
 static int

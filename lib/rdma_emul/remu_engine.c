@@ -191,7 +191,9 @@ remu_engine_tx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t max, uint
 		if (e->sched_head == NULL)
 			e->sched_tail = NULL;
 		qp->scheduled = false;
-		made = remu__resp_tx(e, qp, pkts + n, quantum);
+		/* A peer that reads without end must not hold up what we have to repeat. */
+		made = remu__resp_tx(e, qp, pkts + n,
+			remu__req_has_output(e, qp) ? (quantum + 1) / 2 : quantum);
 		made += remu__req_tx(e, qp, pkts + n + made, quantum - made, now);
 		n += made;
 		if (qp_has_output(e, qp)) {
@@ -226,8 +228,10 @@ remu_engine_poll_wc(struct remu_engine *e, struct remu_wc *wc, uint32_t max)
 {
 	uint32_t n = rte_ring_sc_dequeue_burst_elem(e->local_up, wc, sizeof(*wc), max, NULL);
 
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		e->local_in_flight -= wc[i].kind == REMU_WC_WORK;
+		e->local_fatal -= wc[i].kind == REMU_WC_FATAL;
+	}
 	return n;
 }
 

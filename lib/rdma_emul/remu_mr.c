@@ -52,8 +52,8 @@ remu_mr_deregister(struct remu_engine *e, uint32_t pd, uint32_t rkey)
 }
 
 const struct remu_mr *
-remu__mr_find(const struct remu_engine *e, uint32_t pd, uint32_t rkey, uint64_t va,
-	uint64_t length, uint32_t access)
+remu__mr_find(const struct remu_engine *e, uint32_t pd, uint32_t rkey, uint64_t va, uint64_t length,
+	uint32_t access)
 {
 	uint32_t index = remu_table_find(&e->mr_table, mr_key(pd, rkey));
 	const struct remu_mr *mr;

@@ -62,21 +62,21 @@ struct remu_read_record {
 
 /* Requester: written by the data lcore. */
 struct remu_requester {
-	struct remu_wqe *sq;	/* ring of engine.sq_depth */
-	uint32_t head;		/* oldest not completed; free running */
-	uint32_t cursor;	/* next to send from */
-	uint32_t tail;		/* next free */
-	uint32_t una_psn;	/* oldest PSN not acknowledged */
-	uint32_t snd_psn;	/* next PSN to put on the wire */
-	uint32_t sent_psn;	/* one past the highest PSN ever sent */
-	uint32_t next_psn;	/* PSN of the next work request */
-	uint32_t reads_out;	/* READ requests sent and not fully answered */
+	struct remu_wqe *sq; /* ring of engine.sq_depth */
+	uint32_t head;	     /* oldest not completed; free running */
+	uint32_t cursor;     /* next to send from */
+	uint32_t tail;	     /* next free */
+	uint32_t una_psn;    /* oldest PSN not acknowledged */
+	uint32_t snd_psn;    /* next PSN to put on the wire */
+	uint32_t sent_psn;   /* one past the highest PSN ever sent */
+	uint32_t next_psn;   /* PSN of the next work request */
+	uint32_t reads_out;  /* READ requests sent and not fully answered */
 	uint32_t max_rd_atomic;
 	uint32_t retries_left;
 	uint32_t retry_cnt;
 	uint64_t timeout_ns;
-	uint64_t deadline;	/* 0: nothing to wait for; the heap's may be earlier */
-	bool gap_retried;	/* a gap has been answered since the last progress */
+	uint64_t deadline; /* 0: nothing to wait for; the heap's may be earlier */
+	bool gap_retried;  /* a gap has been answered since the last progress */
 };
 
 /* Responder: written by the data lcore. */
@@ -84,9 +84,9 @@ struct remu_responder {
 	uint32_t epsn;
 	uint32_t msn;
 	uint32_t max_dest_rd_atomic;
-	bool synced;	    /* bootstrap: a READ has set epsn */
-	bool nak_sent;	    /* one sequence NAK per gap */
-	bool in_write;	    /* between WRITE First and Last */
+	bool synced;	     /* bootstrap: a READ has set epsn */
+	bool nak_sent;	     /* one sequence NAK per gap */
+	bool in_write;	     /* between WRITE First and Last */
 	uint32_t write_left; /* bytes of the message still to come */
 	uint8_t *write_dst;
 	const struct remu_mr *write_mr;
@@ -167,6 +167,7 @@ struct remu_engine {
 	uint16_t ip_id;
 	struct rte_ring *local_up;
 	uint32_t local_in_flight;
+	uint32_t local_fatal; /* events not polled, at most max_qps */
 	uint32_t local_depth;
 };
 
@@ -207,6 +208,7 @@ enum remu_drop remu__req_response(struct remu_engine *e, struct remu_qp *qp,
 /* remu_resp.c */
 
 void remu__resp_reset(struct remu_qp *qp, uint32_t rq_psn);
+void remu__resp_flush(struct remu_qp *qp);
 bool remu__resp_has_output(const struct remu_qp *qp);
 uint16_t remu__resp_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts,
 	uint16_t max);
@@ -227,8 +229,8 @@ struct rte_ring *remu__ring_create(uint32_t entries, size_t element, int socket_
  * Start a frame of this queue pair. The payload goes to *payload.
  * NULL when the pool is empty; that is counted and the packet stays due.
  */
-struct rte_mbuf *remu__frame_begin(struct remu_engine *e, struct remu_qp *qp,
-	struct roce_fields *f, uint32_t payload_len, uint8_t **payload);
+struct rte_mbuf *remu__frame_begin(struct remu_engine *e, struct remu_qp *qp, struct roce_fields *f,
+	uint32_t payload_len, uint8_t **payload);
 void remu__frame_end(struct remu_engine *e, struct rte_mbuf *m, uint8_t *payload,
 	uint32_t payload_len);
 

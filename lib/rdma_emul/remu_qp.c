@@ -81,6 +81,11 @@ remu__complete(struct remu_engine *e, struct remu_channel *ch, struct remu_wc *w
 			e->stats.wc_success++;
 		else
 			e->stats.wc_error++;
+	} else if (wc->kind == REMU_WC_FATAL && ch == NULL) {
+		/* An owner that brings queue pairs up again and again, but does not poll. */
+		if (e->local_fatal == e->cfg.max_qps)
+			return;
+		e->local_fatal++;
 	}
 	/* Whoever posts is admitted only when the completion has its place. */
 	rc = rte_ring_sp_enqueue_elem(up, wc, sizeof(*wc));
@@ -171,7 +176,7 @@ static int
 to_rtr(struct remu_engine *e, struct remu_qp *qp, const struct remu_qp_attr *attr)
 {
 	if (!is_path_mtu(attr->path_mtu) || attr->rq_psn > REMU_PSN_MASK ||
-		attr->peer_qpn < ROCE_QPN_FIRST_USER || attr->peer_qpn > ROCE_QPN_MAX ||
+		attr->peer_qpn < ROCE_QPN_FIRST_USER || attr->peer_qpn >= ROCE_QPN_MULTICAST ||
 		attr->max_dest_rd_atomic < 1 || attr->max_dest_rd_atomic > REMU_MAX_RD_ATOMIC ||
 		roce_gid_to_ipv4(&attr->peer_gid) == 0)
 		return -EINVAL;
@@ -212,6 +217,7 @@ remu_qp_modify(struct remu_engine *e, struct remu_qp *qp, enum remu_qp_state to,
 	switch (to) {
 	case REMU_QP_RESET:
 		remu__req_flush(e, qp);
+		remu__resp_flush(qp);
 		qp->state = REMU_QP_RESET;
 		return 0;
 	case REMU_QP_INIT:
@@ -229,6 +235,7 @@ remu_qp_modify(struct remu_engine *e, struct remu_qp *qp, enum remu_qp_state to,
 	case REMU_QP_ERR:
 		qp->state = REMU_QP_ERR;
 		remu__req_flush(e, qp);
+		remu__resp_flush(qp);
 		return 0;
 	case REMU_QP_SQE:
 	case REMU_QP_STATE_COUNT:

@@ -6,9 +6,10 @@
  * that owns it, so going back is nothing but setting snd_psn to an earlier value, and a repeated
  * packet is the same as its first copy.
  *
- * A READ longer than the window goes out as several READ requests of one window each, at fixed
- * places of the message, so that the answers under way are bounded by our receive ring. To the
- * responder they are READs of their own; the PSNs are the same as those of one long READ.
+ * A long READ goes out as several READ requests of half a window each, at fixed places of the
+ * message, so that the answers under way never exceed the window and our receive ring, and the
+ * wire does not run empty between two. To the responder they are READs of their own; the PSNs are
+ * the same as those of one long READ.
  */
 #include "remu_priv.h"
 
@@ -37,7 +38,9 @@ is_read(const struct remu_wqe *wqe)
 static uint32_t
 read_span(const struct remu_engine *e, const struct remu_wqe *wqe, uint32_t k)
 {
-	return RTE_MIN(wqe->n_psn - k, e->cfg.window - k % e->cfg.window);
+	uint32_t chunk = RTE_MAX(e->cfg.window / 2, 1u);
+
+	return RTE_MIN(wqe->n_psn - k, chunk - k % chunk);
 }
 
 void
@@ -117,11 +120,17 @@ bool
 remu__req_has_output(const struct remu_engine *e, const struct remu_qp *qp)
 {
 	const struct remu_requester *rq = &qp->req;
+	const struct remu_wqe *wqe;
+	uint32_t room;
 
-	if (qp->state != REMU_QP_RTS || rq->cursor == rq->tail ||
-		remu_psn_diff(rq->snd_psn, rq->una_psn) >= (int32_t)e->cfg.window)
+	if (qp->state != REMU_QP_RTS || rq->cursor == rq->tail)
 		return false;
-	return !is_read(wqe_at(e, rq, rq->cursor)) || rq->reads_out < rq->max_rd_atomic;
+	wqe = wqe_at(e, rq, rq->cursor);
+	room = e->cfg.window - (uint32_t)remu_psn_diff(rq->snd_psn, rq->una_psn);
+	if (!is_read(wqe))
+		return room >= 1;
+	return rq->reads_out < rq->max_rd_atomic &&
+		room >= read_span(e, wqe, (uint32_t)remu_psn_diff(rq->snd_psn, wqe->first_psn));
 }
 
 static uint8_t

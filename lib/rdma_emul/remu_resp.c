@@ -18,6 +18,13 @@ remu__resp_reset(struct remu_qp *qp, uint32_t rq_psn)
 	qp->resp.synced = !(qp->flags & REMU_QP_BOOTSTRAP);
 }
 
+void
+remu__resp_flush(struct remu_qp *qp)
+{
+	qp->resp.queue_head = qp->resp.queue_tail;
+	qp->resp.reads_queued = 0;
+}
+
 bool
 remu__resp_has_output(const struct remu_qp *qp)
 {
@@ -53,7 +60,8 @@ push_ack(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
 	/* One acknowledgement for all that arrived since the last one went out. */
 	if (remu__resp_has_output(qp) && !last->is_read &&
 		last->syndrome == ROCE_SYN_ACK_NO_LIMIT) {
-		last->psn = psn;
+		if (remu_psn_diff(psn, last->psn) > 0)
+			last->psn = psn;
 		last->msn = rs->msn;
 		return;
 	}
@@ -137,28 +145,51 @@ find_read_record(const struct remu_qp *qp, const struct roce_packet *pkt)
 
 		if (rec->n_psn == 0 || k < 0 || (uint32_t)k >= rec->n_psn)
 			continue;
-		if (pkt->f.rkey == rec->rkey &&
-			pkt->f.va == rec->va + (uint64_t)k * qp->path_mtu &&
+		if (pkt->f.rkey == rec->rkey && pkt->f.va == rec->va + (uint64_t)k * qp->path_mtu &&
 			pkt->f.dma_len == rec->length - (uint32_t)k * qp->path_mtu)
 			return rec;
 	}
 	return NULL;
 }
 
-/* Whether an answer that covers this PSN is still to be sent anyway. */
+/*
+ * Whether an answer that covers this PSN is still to be sent anyway. One that will go out before
+ * the repeated answer to an earlier READ does not count: the peer, who has gone back, drops it.
+ */
 static bool
 answer_is_pending(struct remu_qp *qp, uint32_t psn)
 {
 	struct remu_responder *rs = &qp->resp;
+	bool pending = false;
 
 	for (uint32_t i = rs->queue_head; i != rs->queue_tail; i++) {
 		const struct remu_response *r = queued(rs, i);
 		int32_t k = remu_psn_diff(psn, r->psn);
 
-		if (r->is_read && k >= 0 && (uint32_t)k < remu__packets(r->left, qp->path_mtu))
-			return true;
+		if (r->is_read && k >= 0)
+			pending = (uint32_t)k < remu__packets(r->left, qp->path_mtu);
 	}
-	return false;
+	return pending;
+}
+
+/*
+ * The PSN that acknowledges a duplicate WRITE: the last one executed, but none behind a READ that
+ * follows the WRITE. The peer still misses that READ's answer, and would take the acknowledgement
+ * for the sign that it was lost.
+ */
+static uint32_t
+duplicate_ack_psn(const struct remu_qp *qp, uint32_t psn)
+{
+	uint32_t end = qp->resp.epsn;
+
+	for (uint32_t i = 0; i < qp->resp.max_dest_rd_atomic; i++) {
+		const struct remu_read_record *rec = &qp->resp.records[i];
+
+		if (rec->n_psn != 0 && remu_psn_diff(rec->psn, psn) > 0 &&
+			remu_psn_diff(rec->psn, end) < 0)
+			end = rec->psn;
+	}
+	return remu_psn_add(end, REMU_PSN_MASK);
 }
 
 static enum remu_drop
@@ -179,7 +210,7 @@ on_duplicate(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet
 	} else if (pkt->op->traits & ROCE_T_WRITE) {
 		if (!pkt->f.ackreq)
 			return REMU_DROP_DUPLICATE;
-		push_ack(e, qp, remu_psn_add(qp->resp.epsn, REMU_PSN_MASK));
+		push_ack(e, qp, duplicate_ack_psn(qp, pkt->f.psn));
 	} else {
 		return REMU_DROP_DUPLICATE;
 	}
@@ -278,9 +309,10 @@ on_write(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pk
 	if (drop != REMU_DROP_NONE)
 		return refuse(e, qp, pkt->f.psn, drop);
 
-	if (pkt->payload_len != 0)
+	if (pkt->payload_len != 0) { /* else there may be no region */
 		memcpy(rs->write_dst, pkt->payload, pkt->payload_len);
-	rs->write_dst += pkt->payload_len;
+		rs->write_dst += pkt->payload_len;
+	}
 	rs->write_left -= pkt->payload_len;
 	rs->in_write = !(traits & (ROCE_T_LAST | ROCE_T_ONLY));
 	rs->epsn = remu_psn_add(rs->epsn, 1);
@@ -393,7 +425,8 @@ advance(struct remu_engine *e, struct remu_qp *qp, struct remu_response *r)
 		return true;
 	}
 	sent = RTE_MIN(r->left, (uint32_t)qp->path_mtu);
-	r->src += sent;
+	if (sent != 0)
+		r->src += sent;
 	r->left -= sent;
 	r->psn = remu_psn_add(r->psn, 1);
 	r->first = false;

@@ -21,25 +21,25 @@ struct roce_gid {
 
 /** Properties of one opcode; the table is roce_ops[]. */
 struct roce_op {
-	const char *name;    /**< as in table 38 of the specification; NULL: unknown opcode */
-	uint16_t traits;     /**< ROCE_T_* */
-	uint8_t header_len;  /**< BTH and extension headers, bytes */
+	const char *name;   /**< as in table 38 of the specification; NULL: unknown opcode */
+	uint16_t traits;    /**< ROCE_T_* */
+	uint8_t header_len; /**< BTH and extension headers, bytes */
 };
 
 enum roce_trait {
 	ROCE_T_REQUEST = 1 << 0,
 	ROCE_T_RESPONSE = 1 << 1,
-	ROCE_T_FIRST = 1 << 2,	/**< first packet of several */
+	ROCE_T_FIRST = 1 << 2, /**< first packet of several */
 	ROCE_T_MIDDLE = 1 << 3,
 	ROCE_T_LAST = 1 << 4,
-	ROCE_T_ONLY = 1 << 5,	/**< the whole message */
+	ROCE_T_ONLY = 1 << 5, /**< the whole message */
 	ROCE_T_SEND = 1 << 6,
 	ROCE_T_WRITE = 1 << 7,
 	ROCE_T_READ = 1 << 8,
 	ROCE_T_ATOMIC = 1 << 9,
 	ROCE_T_RETH = 1 << 10,
 	ROCE_T_AETH = 1 << 11,
-	ROCE_T_IMM = 1 << 12,	/**< immediate data, or the rkey to invalidate */
+	ROCE_T_IMM = 1 << 12, /**< immediate data, or the rkey to invalidate */
 	ROCE_T_ATOMIC_ETH = 1 << 13,
 	ROCE_T_ATOMIC_ACK = 1 << 14,
 	ROCE_T_PAYLOAD = 1 << 15, /**< may carry payload */
@@ -88,37 +88,37 @@ struct roce_packet {
 
 /** Why a received frame is not processed: the index of its counter and its name in telemetry. */
 enum remu_drop {
-	REMU_DROP_NONE,		/**< accepted */
-	REMU_DROP_RUNT,		/**< shorter than its headers say */
-	REMU_DROP_NOT_IP,	/**< neither IPv4 nor something we speak */
-	REMU_DROP_VLAN,		/**< 802.1Q tag: not supported */
-	REMU_DROP_IP_HEADER,	/**< options, wrong version or length */
-	REMU_DROP_FRAGMENT,	/**< RoCEv2 packets are never fragmented */
-	REMU_DROP_NOT_UDP,	/**< other IP protocol */
-	REMU_DROP_UDP_PORT,	/**< destination port is not 4791 */
-	REMU_DROP_UDP_LENGTH,	/**< UDP length disagrees with IP length or headers */
-	REMU_DROP_OPCODE,	/**< reserved opcode or another transport service */
-	REMU_DROP_TVER,		/**< transport version is not 0 */
-	REMU_DROP_PAYLOAD,	/**< payload where the opcode has none, or pad longer than payload */
-	REMU_DROP_SEGMENTS,	/**< frame in pieces that cannot be joined */
-	REMU_DROP_ICRC,		/**< invariant CRC wrong */
-	REMU_DROP_DST_MAC,	/**< not our MAC address */
-	REMU_DROP_DST_IP,	/**< not our IP address */
-	REMU_DROP_PKEY,		/**< partition key does not match */
-	REMU_DROP_QPN,		/**< no such queue pair */
-	REMU_DROP_QP_STATE,	/**< queue pair does not receive in its state */
-	REMU_DROP_SRC_MAC,	/**< not the MAC address of the connected peer */
-	REMU_DROP_SRC_IP,	/**< not the IP address of the connected peer */
-	REMU_DROP_PSN_AHEAD,	/**< request beyond the expected PSN (answered by one NAK) */
-	REMU_DROP_NOT_SYNCED,	/**< bootstrap queue pair before the READ that sets its PSN */
-	REMU_DROP_DUPLICATE,	/**< duplicate request that cannot be served again */
-	REMU_DROP_INVALID,	/**< request refused: NAK invalid request */
-	REMU_DROP_ACCESS,	/**< request refused: NAK remote access error */
-	REMU_DROP_RESP_BUSY,	/**< no room for another response: the peer repeats the request */
-	REMU_DROP_RESP_STALE,	/**< response to nothing outstanding */
-	REMU_DROP_RESP_GAP,	/**< READ response out of order */
-	REMU_DROP_RESP_BAD,	/**< response of wrong kind or length */
-	REMU_DROP_SYNDROME,	/**< reserved AETH syndrome */
+	REMU_DROP_NONE,	      /**< accepted */
+	REMU_DROP_RUNT,	      /**< shorter than its headers say */
+	REMU_DROP_NOT_IP,     /**< neither IPv4 nor something we speak */
+	REMU_DROP_VLAN,	      /**< 802.1Q tag: not supported */
+	REMU_DROP_IP_HEADER,  /**< options, wrong version or length */
+	REMU_DROP_FRAGMENT,   /**< RoCEv2 packets are never fragmented */
+	REMU_DROP_NOT_UDP,    /**< other IP protocol */
+	REMU_DROP_UDP_PORT,   /**< destination port is not 4791 */
+	REMU_DROP_UDP_LENGTH, /**< UDP length disagrees with IP length or headers */
+	REMU_DROP_OPCODE,     /**< reserved opcode or another transport service */
+	REMU_DROP_TVER,	      /**< transport version is not 0 */
+	REMU_DROP_PAYLOAD,    /**< payload where the opcode has none, or pad longer than payload */
+	REMU_DROP_SEGMENTS,   /**< frame in pieces that cannot be joined */
+	REMU_DROP_ICRC,	      /**< invariant CRC wrong */
+	REMU_DROP_DST_MAC,    /**< not our MAC address */
+	REMU_DROP_DST_IP,     /**< not our IP address */
+	REMU_DROP_PKEY,	      /**< partition key does not match */
+	REMU_DROP_QPN,	      /**< no such queue pair */
+	REMU_DROP_QP_STATE,   /**< queue pair does not receive in its state */
+	REMU_DROP_SRC_MAC,    /**< not the MAC address of the connected peer */
+	REMU_DROP_SRC_IP,     /**< not the IP address of the connected peer */
+	REMU_DROP_PSN_AHEAD,  /**< request beyond the expected PSN (answered by one NAK) */
+	REMU_DROP_NOT_SYNCED, /**< bootstrap queue pair before the READ that sets its PSN */
+	REMU_DROP_DUPLICATE,  /**< duplicate request that cannot be served again */
+	REMU_DROP_INVALID,    /**< request refused: NAK invalid request */
+	REMU_DROP_ACCESS,     /**< request refused: NAK remote access error */
+	REMU_DROP_RESP_BUSY,  /**< no room for another response: the peer repeats the request */
+	REMU_DROP_RESP_STALE, /**< response to nothing outstanding */
+	REMU_DROP_RESP_GAP,   /**< READ response out of order */
+	REMU_DROP_RESP_BAD,   /**< response of wrong kind or length */
+	REMU_DROP_SYNDROME,   /**< reserved AETH syndrome */
 	REMU_DROP_COUNT
 };
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-	ROCE_UDP_PORT = 4791,	   /* IANA: roce */
+	ROCE_UDP_PORT = 4791, /* IANA: roce */
 	ROCE_ETHERTYPE_IPV4 = 0x0800,
 	ROCE_ETHERTYPE_VLAN = 0x8100,
 	ROCE_IPPROTO_UDP = 17,

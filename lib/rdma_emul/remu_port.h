@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * An Ethernet port: the one place that knows ethdev. A queue pair of the port belongs to one
+ * lcore, which calls remu_port_rx() and remu_port_tx() on it; everything else is for one control
+ * thread, except remu_port_info(), which any thread may call between open and close.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct rte_mbuf;
+struct rte_mempool;
+
+struct remu_port;
+
+enum {
+	REMU_PORT_FRAME_MIN = 60,   /* bytes without FCS: Ethernet's shortest */
+	REMU_PORT_FRAME_EXTRA = 22, /* bytes of a frame beyond the IP MTU: header, tag, FCS */
+	REMU_PORT_QUEUES_MAX = 64,
+	REMU_PORT_NAME_LEN = 64,
+};
+
+struct remu_port_config {
+	uint16_t port_id;
+	uint16_t mtu;	   /**< of IP, bytes */
+	uint16_t n_queues; /**< queue pairs, 1 to remu_port_max_queues() */
+	uint16_t rx_ring;  /**< descriptors; adjusted to what the device can */
+	uint16_t tx_ring;
+	int socket_id; /**< NUMA node, or -1 */
+	uint8_t mac[6];
+	struct rte_mempool *pool; /**< for receiving; data room for mtu + REMU_PORT_FRAME_EXTRA */
+};
+
+struct remu_port_info {
+	char name[REMU_PORT_NAME_LEN];
+	char driver[REMU_PORT_NAME_LEN];
+	uint16_t port_id;
+	uint16_t n_queues;
+	uint16_t mtu; /**< of IP: the smaller one of wished and possible */
+	uint16_t rx_ring;
+	uint16_t tx_ring;
+	uint8_t mac[6]; /**< the device's; differs from the one wished if mac_set is false */
+	bool mac_set;	/**< the device filters on our address */
+	bool promiscuous;
+	bool rss; /**< received packets are spread over the queues by UDP/IP */
+	bool started;
+	bool link_up;
+	uint32_t link_mbps;   /**< UINT32_MAX: unknown */
+	uint64_t rx_offloads; /**< RTE_ETH_RX_OFFLOAD_* in use */
+	uint64_t tx_offloads;
+	uint64_t rx_packets;
+	uint64_t rx_bytes;
+	uint64_t rx_missed; /**< lost because a queue was full */
+	uint64_t rx_errors;
+	uint64_t rx_no_mbuf; /**< lost because the pool was empty */
+	uint64_t tx_packets;
+	uint64_t tx_bytes;
+	uint64_t tx_errors;
+};
+
+/** First Ethernet port that nobody has claimed. @return 0 or -ENODEV */
+int remu_port_first(uint16_t *port_id);
+
+/** How many queue pairs a port can have; 0 when it does not answer. */
+uint16_t remu_port_max_queues(uint16_t port_id);
+
+/**
+ * Configure and start a port.
+ *
+ * MTU and MAC address are set where the device can: otherwise the MTU is the smaller one, see
+ * remu_port_mtu(), and the port is promiscuous. A memif client whose server is not there yet
+ * counts as open and has no link, see remu_port_restart().
+ *
+ * @param error  one line on failure
+ * @return 0, -EINVAL (bad configuration), -ENOMEM or the device's negative errno
+ */
+int remu_port_open(const struct remu_port_config *cfg, struct remu_port **out, char *error,
+	size_t error_len);
+
+/** Stop and close. No lcore may use it any more. NULL is harmless. */
+void remu_port_close(struct remu_port *port);
+
+/** Received frames. @return how many, at most n */
+uint16_t remu_port_rx(struct remu_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+
+/**
+ * Send frames; those shorter than Ethernet allows are filled up with zeros. The caller keeps the
+ * ones not sent. @return how many were sent
+ */
+uint16_t remu_port_tx(struct remu_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+
+bool remu_port_link_up(const struct remu_port *port);
+
+/** IP MTU in use, bytes. */
+uint16_t remu_port_mtu(const struct remu_port *port);
+
+/**
+ * Shared-memory link to another process (memif): its driver unmaps the rings when the peer goes
+ * away, on the EAL interrupt thread, whatever the lcores do.
+ */
+bool remu_port_is_memif(const struct remu_port *port);
+
+/** A memif client: its driver connects in remu_port_restart() only. */
+bool remu_port_is_memif_client(const struct remu_port *port);
+
+/** Stop and start again. No lcore may be inside rx or tx. @return 0 or the device's errno */
+int remu_port_restart(struct remu_port *port);
+
+void remu_port_info(const struct remu_port *port, struct remu_port_info *out);
