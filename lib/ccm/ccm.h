@@ -297,7 +297,7 @@ struct ccm_partner_status {
 	uint64_t beats;		   /**< READ and WRITE both done */
 	uint64_t reads_failed;
 	uint64_t writes_failed;
-	uint64_t records_torn;	   /**< records READ that did not verify */
+	uint64_t records_bad;	   /**< records READ or written to us that did not verify */
 	uint64_t since_ns;	   /**< time of the last state change */
 	uint64_t last_answer_ns;   /**< time of the last valid record READ; 0: never */
 	uint64_t setup_ns;	   /**< READ 1 to UP in the last set-up; 0: none yet */
@@ -326,7 +326,7 @@ struct ccm_client_status {
  * Snapshots for any thread. Each returns a consistent copy as of the end of a recent ccm_poll().
  */
 
-/** @return 0, or -ENOENT when index is not below n_partners */
+/** @return 0, -ENOENT (index is not below n_partners), -EAGAIN (the control core stands still) */
 int ccm_read_partner(const struct ccm *ccm, uint32_t index, struct ccm_partner_status *out);
 /** @return ports filled, at most max */
 uint32_t ccm_read_ports(const struct ccm *ccm, uint32_t partner_index, struct ccm_port_status *out,
