@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * Configuration of a node: one JSON file, loaded once into a plain struct. The keys, their units,
+ * ranges and defaults are described in config/README.md and config/ccm.schema.json; the tables in
+ * config.c are what decides.
+ *
+ * Everything that can be judged without touching the machine is judged here. Lcores, devices and
+ * the memory that really is there are checked at start.
+ */
+
+#include "ccm.h"
+
+#include <stdint.h>
+
+enum {
+	NODE_CONFIG_FILE_MAX = 1 << 20, /* bytes: a larger file is refused unread */
+	NODE_CONFIG_WAIT_MS = 1000,	/* longest wait for the next bytes of a pipe */
+	NODE_CONFIG_ERROR_LEN = 1280,
+	NODE_CONFIG_SUMMARY_LEN = 512,
+};
+
+struct node_port_config {
+	uint8_t mac[6];
+	uint16_t mtu; /* of IP: 576 to 9216 bytes */
+	uint32_t ip;  /* host order */
+};
+
+struct node_config {
+	struct ccm_config ccm; /* path_mtu and features are left 0: they depend on the device */
+	struct node_port_config port;
+	struct ccm_client_config clients[CCM_MAX_CLIENTS];
+	uint32_t n_clients;
+	uint32_t idle_sleep_us; /* 0: poll without sleeping */
+	uint64_t memory_limit;	/* bytes, for the ports of all clients towards all partners */
+};
+
+/* One line without a newline: "<file>: <key path>: <what is wrong>; allowed: <range>". */
+struct node_config_error {
+	char text[NODE_CONFIG_ERROR_LEN];
+};
+
+/*
+ * Load and check a configuration file, or a pipe.
+ *
+ * Returns 0, -EINVAL when the content is not allowed, or the negative errno of reading it. On
+ * failure err->text tells why and *out is all zeros; on success err->text is empty.
+ */
+int node_config_load(const char *path, struct node_config *out, struct node_config_error *err);
+
+/* Bytes that the ports of all clients towards all partners take together. */
+uint64_t node_config_memory(const struct node_config *cfg);
+
+/* What a configuration comes to, in one line without a newline. */
+void node_config_summary(const struct node_config *cfg, char *out, size_t len);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "lcore.h"
+
+#include "rdma_emul.h"
+#include "remu_port.h"
+#include "roce_bytes.h"
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int
+data_lcore_init(struct data_lcore *d, uint32_t id, uint32_t n, struct remu_engine *engine,
+	struct remu_port *port, struct port_gate *gate, struct data_lcore *all)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	*d = (struct data_lcore){
+		.id = id,
+		.n = n,
+		.engine = engine,
+		.port = port,
+		.gate = gate,
+		.all = all,
+	};
+	if (n == 1)
+		return 0;
+	snprintf(name, sizeof(name), "inbox%u", id);
+	d->inbox = rte_ring_create(name, DATA_INBOX, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	return d->inbox != NULL ? 0 : -ENOMEM;
+}
+
+void
+data_lcore_fini(struct data_lcore *d)
+{
+	struct rte_mbuf *m;
+
+	rte_pktmbuf_free_bulk(d->unsent, d->n_unsent);
+	d->n_unsent = 0;
+	while (d->inbox != NULL && rte_ring_sc_dequeue(d->inbox, (void **)&m) == 0)
+		rte_pktmbuf_free(m);
+	rte_ring_free(d->inbox);
+	d->inbox = NULL;
+}
+
+uint32_t
+data_frame_qpn(const uint8_t *frame, uint32_t len)
+{
+	const uint8_t *bth = frame + ROCE_L2L4_LEN;
+
+	if (len < ROCE_L2L4_LEN + ROCE_BTH_LEN ||
+		roce_load_be16(frame + 12) != ROCE_ETHERTYPE_IPV4 || frame[ROCE_ETH_LEN] != 0x45 ||
+		roce_load_be16(bth - 6) != ROCE_UDP_PORT)
+		return UINT32_MAX;
+	return roce_load_be24(bth + offsetof(struct roce_bth, dest_qpn));
+}
+
+/* Give frames of other engines' queue pairs to their lcores. Returns how many are ours. */
+static uint16_t
+hand_over(struct data_lcore *d, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+		uint32_t qpn = data_frame_qpn(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+		uint32_t owner = qpn == UINT32_MAX ? d->id : remu_qpn_owner(qpn, d->n);
+
+		if (owner == d->id) {
+			pkts[kept++] = m;
+		} else if (rte_ring_mp_enqueue(d->all[owner].inbox, m) == 0) {
+			d->counters.handed_over++;
+		} else {
+			rte_pktmbuf_free(m);
+			d->counters.inbox_full++;
+		}
+	}
+	return kept;
+}
+
+static bool
+receive(struct data_lcore *d, uint64_t now)
+{
+	struct rte_mbuf *pkts[DATA_BURST];
+	uint16_t n = remu_port_rx(d->port, (uint16_t)d->id, pkts, DATA_BURST);
+	bool any = n != 0;
+
+	if (d->n > 1 && n != 0)
+		n = hand_over(d, pkts, n);
+	if (n != 0)
+		remu_engine_rx(d->engine, pkts, n, now);
+	if (d->inbox == NULL)
+		return any;
+	n = (uint16_t)rte_ring_sc_dequeue_burst(d->inbox, (void **)pkts, DATA_BURST, NULL);
+	if (n != 0)
+		remu_engine_rx(d->engine, pkts, n, now);
+	return any || n != 0;
+}
+
+/* A device without a link may take nothing for ever. RC repeats what is dropped here. */
+static void
+drop_stalled(struct data_lcore *d)
+{
+	d->counters.tx_stalled += d->n_unsent;
+	rte_pktmbuf_free_bulk(d->unsent, d->n_unsent);
+	d->n_unsent = 0;
+}
+
+static bool
+send(struct data_lcore *d, bool port_usable, uint64_t now)
+{
+	uint16_t sent = 0, left;
+
+	if (d->n_unsent == 0) {
+		d->n_unsent = remu_engine_tx(d->engine, d->unsent, DATA_BURST, now);
+		d->unsent_since_ns = now;
+		if (d->n_unsent == 0)
+			return false;
+	}
+	if (port_usable)
+		sent = remu_port_tx(d->port, (uint16_t)d->id, d->unsent, d->n_unsent);
+	left = d->n_unsent - sent;
+	if (sent != 0 && left != 0)
+		memmove(d->unsent, d->unsent + sent, left * sizeof(d->unsent[0]));
+	d->n_unsent = left;
+	if (sent != 0)
+		d->unsent_since_ns = now;
+	else if (now - d->unsent_since_ns > DATA_STALL_NS)
+		drop_stalled(d);
+	return sent != 0;
+}
+
+bool
+data_lcore_turn(struct data_lcore *d, uint64_t now)
+{
+	bool usable = port_gate_is_open(d->gate);
+	bool any = usable && receive(d, now);
+
+	remu_engine_poll(d->engine, now);
+	any |= send(d, usable, now);
+	port_gate_quiescent(d->gate, d->id);
+	return any;
+}

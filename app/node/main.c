@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ccm-node: one node of the cluster as a process. The main lcore is the control core; the others
+ * move packets. With one lcore only, it does both.
+ */
+#include "ccm.h"
+#include "clock.h"
+#include "config.h"
+#include "exercise.h"
+#include "lcore.h"
+#include "log.h"
+#include "memif_guard.h"
+#include "options.h"
+#include "port_gate.h"
+#include "port_watch.h"
+#include "rdma_emul.h"
+#include "remu_port.h"
+#include "telemetry.h"
+
+#include <rte_common.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	RING = 512,	  /* descriptors per queue */
+	POOL_CACHE = 128, /* mbufs that each lcore may keep to itself */
+	SQ_DEPTH = CCM_PORT_DEPTH,
+	WINDOW = 64,	      /* packets in flight per queue pair */
+	CHANNEL_DEPTH = 1024, /* work requests and verbs under way per engine */
+	LEAVE_NS = 1000000000, /* longest wait for partners to be told that we stop */
+	IDLE_NS = 200000,     /* quiet time before the control core sleeps */
+};
+
+RTE_LOG_REGISTER_DEFAULT(app_logtype, INFO);
+
+static _Atomic int app_signals;
+
+struct node {
+	struct node_options opt;
+	struct node_config cfg;
+	struct node_clock clock;
+	uint32_t n_engines;
+	uint16_t port_id;
+	struct rte_mempool *pool;
+	struct remu_port *port;
+	struct port_gate gate;
+	struct port_watch watch;
+	struct remu_engine *engines[CCM_MAX_ENGINES];
+	struct remu_channel *channels[CCM_MAX_ENGINES];
+	struct data_lcore lcores[CCM_MAX_ENGINES];
+	void *memory;
+	size_t memory_size;
+	struct exercise *exercise;
+	struct ccm *ccm;
+	struct telemetry_source telemetry;
+	_Atomic bool stop_data;
+	uint64_t came_up; /* partners that have come up in this turn, by index */
+};
+
+static void
+on_signal(int sig)
+{
+	(void)sig;
+	if (atomic_fetch_add(&app_signals, 1) > 0)
+		_exit(1); /* asked twice: at once */
+}
+
+static struct node *app_node;
+
+static uint64_t
+now_ns(void)
+{
+	return node_clock_now(&app_node->clock);
+}
+
+static uint64_t
+rand64(void *ctx)
+{
+	uint64_t r;
+
+	(void)ctx;
+	while (getrandom(&r, sizeof(r), 0) != sizeof(r))
+		;
+	return r;
+}
+
+static void
+on_event(void *ctx, const struct ccm_event *ev)
+{
+	struct node *node = ctx;
+
+	NODE_LOG(INFO, "partner %u: %s -> %s (%s)", ev->partner_id, ccm_state_name(ev->from),
+		ccm_state_name(ev->to), ccm_reason_name(ev->reason));
+	for (uint32_t i = 0; i < node->cfg.ccm.n_partners; i++)
+		if (ev->to == CCM_UP && node->cfg.ccm.partners[i].id == ev->partner_id)
+			node->came_up |= UINT64_C(1) << i;
+}
+
+/* How long each step took, once a session is up. */
+static void
+log_setup(const struct node *node, uint32_t index)
+{
+	struct ccm_partner_status st;
+	char steps[256] = "";
+	size_t len = 0;
+
+	if (ccm_read_partner(node->ccm, index, &st) != 0)
+		return;
+	for (int i = 0; i < CCM_STEP_COUNT && len < sizeof(steps); i++)
+		len += (size_t)snprintf(steps + len, sizeof(steps) - len, "%s%s %.1f",
+			i == 0 ? "" : ", ", ccm_step_name(i), (double)st.step_ns[i] / 1000);
+	NODE_LOG(INFO, "partner %u: up in %.1f us (%s)", st.id, (double)st.setup_ns / 1000, steps);
+}
+
+/* One line for a failed start; the steps taken so far are undone by the caller. */
+static int
+fail(const char *what, int error)
+{
+	fprintf(stderr, "ccm-node: %s: %s\n", what, strerror(error));
+	return -1;
+}
+
+static uint32_t
+total_ports(const struct node_config *cfg)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < cfg->n_clients; i++)
+		n += cfg->clients[i].ports;
+	return n;
+}
+
+/* The first port, its queues and its mbufs. */
+static int
+open_port(struct node *node)
+{
+	struct remu_port_config cfg = {
+		.mtu = node->cfg.port.mtu,
+		.rx_ring = RING,
+		.tx_ring = RING,
+		.socket_id = SOCKET_ID_ANY,
+	};
+	uint32_t workers = rte_lcore_count() - 1;
+	uint32_t room = node->cfg.port.mtu + REMU_PORT_FRAME_EXTRA + RTE_PKTMBUF_HEADROOM;
+	uint32_t mbufs;
+	char error[256];
+
+	if (remu_port_first(&node->port_id) != 0) {
+		fprintf(stderr, "ccm-node: no Ethernet device: give EAL one before \"--\", for "
+				"example --vdev=net_memif0,role=server,socket=ccm\n");
+		return -1;
+	}
+	node->n_engines = RTE_MIN(RTE_MAX(workers, 1u), (uint32_t)CCM_MAX_ENGINES);
+	node->n_engines =
+		RTE_MIN(node->n_engines, (uint32_t)remu_port_max_queues(node->port_id));
+	if (node->n_engines == 0)
+		return fail("the device has no queues", ENODEV);
+	if (workers > node->n_engines)
+		NODE_LOG(WARNING, "%u of %u data lcores stay idle: the device has no more queues",
+			workers - node->n_engines, workers);
+	mbufs = node->n_engines * (2 * RING + 4 * DATA_BURST + DATA_INBOX) +
+		rte_lcore_count() * POOL_CACHE;
+	node->pool = rte_pktmbuf_pool_create("ccm", mbufs, POOL_CACHE, 0,
+		(uint16_t)RTE_MAX(room, (uint32_t)RTE_MBUF_DEFAULT_BUF_SIZE), SOCKET_ID_ANY);
+	if (node->pool == NULL)
+		return fail("packet buffers (give EAL more memory: -m)", rte_errno);
+	cfg.port_id = node->port_id;
+	cfg.n_queues = (uint16_t)node->n_engines;
+	cfg.pool = node->pool;
+	memcpy(cfg.mac, node->cfg.port.mac, sizeof(cfg.mac));
+	if (remu_port_open(&cfg, &node->port, error, sizeof(error)) != 0) {
+		fprintf(stderr, "ccm-node: %s\n", error);
+		return -1;
+	}
+	node->cfg.ccm.path_mtu = remu_path_mtu(remu_port_mtu(node->port));
+	if (node->cfg.ccm.path_mtu == 0)
+		return fail("the device's MTU is too small for RoCEv2", EINVAL);
+	return 0;
+}
+
+static int
+create_engines(struct node *node)
+{
+	uint32_t partners = RTE_MAX(node->cfg.ccm.n_partners, 1u);
+	uint32_t ports = total_ports(&node->cfg);
+	struct remu_engine_config cfg = {
+		.pool = node->pool,
+		.gid = roce_gid_ipv4(node->cfg.port.ip),
+		.n_engines = node->n_engines,
+		.max_qps = partners * (1 + ports),
+		.max_mrs = partners * (CCM_REGION_KEYS + ports),
+		.sq_depth = SQ_DEPTH,
+		.window = WINDOW,
+		.socket_id = SOCKET_ID_ANY,
+	};
+	int rc;
+
+	memcpy(cfg.mac, node->cfg.port.mac, sizeof(cfg.mac));
+	rc = port_gate_init(&node->gate, node->n_engines, !remu_port_is_memif(node->port));
+	for (uint32_t i = 0; rc == 0 && i < node->n_engines; i++) {
+		cfg.id = i;
+		rc = remu_engine_create(&cfg, &node->engines[i]);
+		if (rc == 0)
+			rc = remu_channel_create(node->engines[i], CHANNEL_DEPTH,
+				&node->channels[i]);
+		if (rc == 0)
+			rc = data_lcore_init(&node->lcores[i], i, node->n_engines, node->engines[i],
+				node->port, &node->gate, node->lcores);
+	}
+	return rc == 0 ? 0 : fail("engines (give EAL more memory: -m)", -rc);
+}
+
+static int
+create_manager(struct node *node)
+{
+	struct ccm_env env = {
+		.rand64 = rand64,
+		.event = on_event,
+		.ctx = node,
+		.n_engines = node->n_engines,
+	};
+	int rc;
+
+	node->memory_size = ccm_memory_size(&node->cfg.ccm, node->cfg.clients, node->cfg.n_clients);
+	node->memory = mmap(NULL, RTE_MAX(node->memory_size, (size_t)CCM_REGION_SIZE),
+		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (node->memory == MAP_FAILED) {
+		node->memory = NULL;
+		return fail("memory of the clients' ports", errno);
+	}
+	madvise(node->memory, node->memory_size, MADV_HUGEPAGE);
+	memcpy(env.channels, node->channels, sizeof(env.channels));
+	env.memory = node->memory;
+	env.memory_size = node->memory_size;
+	rc = ccm_create(&node->cfg.ccm, &env, &node->ccm);
+	if (rc == 0)
+		rc = exercise_create(&node->cfg, node->opt.exercise, &node->exercise);
+	if (rc == 0)
+		rc = exercise_register(node->exercise, node->ccm);
+	return rc == 0 ? 0 : fail("connection manager", -rc);
+}
+
+static int
+start_telemetry(struct node *node)
+{
+	node->telemetry = (struct telemetry_source){
+		.cfg = &node->cfg,
+		.ccm = node->ccm,
+		.engines = node->engines,
+		.n_engines = node->n_engines,
+		.port = node->port,
+		.exercise = node->exercise,
+		.now_ns = now_ns,
+		.start_ns = now_ns(),
+	};
+	return node_telemetry_register(&node->telemetry) == 0 ? 0 : fail("telemetry", ENOMEM);
+}
+
+static int
+data_main(void *arg)
+{
+	struct node *node = arg;
+	uint32_t id = (uint32_t)rte_lcore_index((int)rte_lcore_id()) - 1;
+
+	if (id >= node->n_engines)
+		return 0;
+	port_gate_enter(&node->gate, id);
+	while (!atomic_load_explicit(&node->stop_data, memory_order_relaxed))
+		data_lcore_turn(&node->lcores[id], node_clock_now(&node->clock));
+	port_gate_leave(&node->gate, id);
+	return 0;
+}
+
+/* One turn of the control core. Returns whether there was anything to do. */
+static bool
+control_turn(struct node *node, uint64_t now)
+{
+	bool any;
+
+	ccm_link_report(node->ccm, port_watch_poll(&node->watch, now));
+	any = ccm_poll(node->ccm, now);
+	exercise_poll(node->exercise, now);
+	for (; node->came_up != 0; node->came_up &= node->came_up - 1)
+		log_setup(node, (uint32_t)__builtin_ctzll(node->came_up));
+	return any;
+}
+
+/* Share the CPU while nothing happens; never longer than until something is due. */
+static void
+idle(struct node *node, bool alone, uint64_t now)
+{
+	uint64_t due = ccm_next_deadline(node->ccm);
+	uint64_t ns = (uint64_t)node->cfg.idle_sleep_us * 1000;
+	struct timespec ts = {0};
+
+	if (alone)
+		due = RTE_MIN(due, remu_engine_next_deadline(node->engines[0]));
+	if (due <= now)
+		return;
+	ts.tv_nsec = (long)RTE_MIN(ns, due - now);
+	if (alone)
+		port_gate_leave(&node->gate, 0);
+	nanosleep(&ts, NULL);
+	if (alone)
+		port_gate_enter(&node->gate, 0);
+}
+
+/* The control core until the node has left; alone: it moves the packets too. */
+static void
+control_main(struct node *node, bool alone)
+{
+	uint64_t busy_ns = 0, leave_ns = 0;
+
+	if (alone)
+		port_gate_enter(&node->gate, 0);
+	for (;;) {
+		uint64_t now = node_clock_now(&node->clock);
+		bool any = alone && data_lcore_turn(&node->lcores[0], now);
+
+		any |= control_turn(node, now);
+		if (leave_ns == 0 && atomic_load_explicit(&app_signals, memory_order_relaxed) > 0) {
+			NODE_LOG(INFO, "leaving");
+			leave_ns = now;
+			ccm_stop(node->ccm, now);
+		}
+		if (leave_ns != 0 && (ccm_stopped(node->ccm) || now - leave_ns > LEAVE_NS))
+			break;
+		if (any)
+			busy_ns = now;
+		else if (node->cfg.idle_sleep_us != 0 && now - busy_ns > IDLE_NS)
+			idle(node, alone, now);
+	}
+	if (alone)
+		port_gate_leave(&node->gate, 0);
+}
+
+static void
+log_start(const struct node *node)
+{
+	struct remu_port_info info;
+	char summary[NODE_CONFIG_SUMMARY_LEN];
+
+	remu_port_info(node->port, &info);
+	node_config_summary(&node->cfg, summary, sizeof(summary));
+	NODE_LOG(INFO, "%s", summary);
+	NODE_LOG(INFO, "device %s (%s), IP MTU %u, path MTU %u, %u data lcore%s%s", info.name,
+		info.driver, info.mtu, node->cfg.ccm.path_mtu, node->n_engines,
+		node->n_engines == 1 ? "" : "s",
+		rte_lcore_count() == 1 ? ", shared with control" : "");
+	if (!info.mac_set)
+		NODE_LOG(INFO, "the device does not filter on our MAC address: promiscuous");
+}
+
+static void
+run(struct node *node)
+{
+	bool alone = rte_lcore_count() == 1;
+
+	port_watch_init(&node->watch, node->port, &node->gate);
+	memif_guard_arm(&node->gate);
+	log_start(node);
+	if (!alone)
+		rte_eal_mp_remote_launch(data_main, node, SKIP_MAIN);
+	control_main(node, alone);
+	atomic_store(&node->stop_data, true);
+	rte_eal_mp_wait_lcore();
+}
+
+/*
+ * Undo what has been done, in reverse. Returns whether EAL can be cleaned up too: not after memif,
+ * whose closing leaves EAL's interrupt thread parked, and EAL would wait for it.
+ */
+static bool
+tear_down(struct node *node, bool ran)
+{
+	bool clean = true;
+
+	node_telemetry_stop();
+	if (ran)
+		clean = port_watch_close_port(&node->watch) && !node->watch.memif;
+	else
+		remu_port_close(node->port);
+	memif_guard_arm(NULL);
+	ccm_destroy(node->ccm);
+	exercise_destroy(node->exercise);
+	for (uint32_t i = 0; i < node->n_engines; i++) {
+		data_lcore_fini(&node->lcores[i]);
+		remu_engine_destroy(node->engines[i]);
+	}
+	if (node->memory != NULL)
+		munmap(node->memory, node->memory_size);
+	return clean;
+}
+
+int
+main(int argc, char **argv)
+{
+	char error[NODE_OPTIONS_ERROR_LEN];
+	struct node_config_error config_error;
+	struct node *node;
+	bool ran = false, clean;
+	int status;
+
+	node = calloc(1, sizeof(*node));
+	if (node == NULL)
+		return EXIT_FAILURE;
+	app_node = node;
+	if (node_options_parse(argc, argv, &node->opt, error, sizeof(error)) != 0) {
+		fprintf(stderr, "ccm-node: %s\n", error);
+		return NODE_EXIT_USAGE;
+	}
+	status = node_options_act(&node->opt, stdout, stderr);
+	if (status >= 0)
+		return status;
+	if (node_config_load(node->opt.config, &node->cfg, &config_error) != 0) {
+		fprintf(stderr, "%s\n", config_error.text);
+		return NODE_EXIT_USAGE;
+	}
+	if (rte_eal_init(node->opt.eal_argc, argv) < 0) {
+		fprintf(stderr, "ccm-node: EAL: %s\n", rte_strerror(rte_errno));
+		return EXIT_FAILURE;
+	}
+	rte_log_set_level(app_logtype, (uint32_t)node->opt.log_level);
+	node->clock = node_clock_make(rte_get_tsc_hz());
+	signal(SIGTERM, on_signal);
+	signal(SIGINT, on_signal);
+	if (open_port(node) == 0 && create_engines(node) == 0 && create_manager(node) == 0 &&
+		start_telemetry(node) == 0) {
+		run(node);
+		ran = true;
+	}
+	clean = tear_down(node, ran);
+	status = ran ? EXIT_SUCCESS : EXIT_FAILURE;
+	if (clean)
+		rte_eal_cleanup();
+	exit(status); /* other threads of EAL live on until here, and may still look at the node */
+}

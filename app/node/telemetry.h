@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * Commands of the node on DPDK's telemetry socket: /ccm/... for the manager, /remu/... for the
+ * engines and the port. They run on threads of their own and only read snapshots and counters.
+ */
+
+#include <stdint.h>
+
+struct ccm;
+struct exercise;
+struct node_config;
+struct remu_engine;
+struct remu_port;
+
+/* Where the answers come from; all of it must stay until node_telemetry_stop(). */
+struct telemetry_source {
+	const struct node_config *cfg;
+	const struct ccm *ccm;
+	struct remu_engine *const *engines;
+	uint32_t n_engines;
+	const struct remu_port *port;
+	const struct exercise *exercise;
+	uint64_t (*now_ns)(void); /* the clock that ccm_poll() gets; from any thread */
+	uint64_t start_ns;
+};
+
+/* Register all commands, once per process. Returns 0 or a negative errno. */
+int node_telemetry_register(const struct telemetry_source *src);
+
+/*
+ * From the return of this function on nothing of the source is used: DPDK's telemetry threads go
+ * on until the process ends, and every command answers that the node has stopped.
+ */
+void node_telemetry_stop(void);
