@@ -41,7 +41,6 @@ struct slot {
 	uint8_t *back;
 	/* control core */
 	uint32_t handle;
-	uint32_t chunk;	 /* bytes per round in this session */
 	uint64_t base;	 /* our half of the partner's region: its offset */
 	uint64_t half;	 /* and its length, a multiple of 8 */
 	uint64_t walked; /* next chunk, from base */
@@ -179,7 +178,7 @@ begin_round(struct exercise *ex, struct slot *s)
 {
 	uint64_t left = s->half - s->walked;
 
-	s->length = left < s->chunk ? (uint32_t)left : s->chunk;
+	s->length = left < s->chunk_max ? (uint32_t)left : s->chunk_max;
 	if (s->length == 0)
 		return;
 	fill(s);
@@ -265,7 +264,6 @@ port_up(struct exercise *ex, struct slot *s, const struct ccm_port *port, uint64
 	s->handle = port->handle;
 	s->half = port->length / 2 & ~UINT64_C(7);
 	s->base = ex->node_id < s->partner_id ? 0 : s->half;
-	s->chunk = s->half < s->chunk_max ? (uint32_t)s->half : s->chunk_max;
 	s->walked = 0;
 	s->salt = now_ns;
 	s->stage = STAGE_IDLE;

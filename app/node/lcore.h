@@ -18,7 +18,7 @@ struct rte_ring;
 
 enum {
 	DATA_BURST = 32,
-	DATA_INBOX = 1024, /* frames handed over by other data lcores; power of two */
+	DATA_INBOX = 1024,	 /* frames handed over by other data lcores; power of two */
 	DATA_STALL_NS = 1000000, /* frames that the device does not take in this time are dropped */
 };
 

@@ -9,5 +9,5 @@
 extern int app_logtype;
 
 /* NODE_LOG(INFO, "port %u", n): no newline at the end. */
-#define NODE_LOG(level, format, ...)                                                               \
+#define NODE_LOG(level, format, ...) \
 	rte_log(RTE_LOG_##level, app_logtype, "ccm: " format "\n", ##__VA_ARGS__)

@@ -40,10 +40,10 @@ enum {
 	RING = 512,	  /* descriptors per queue */
 	POOL_CACHE = 128, /* mbufs that each lcore may keep to itself */
 	SQ_DEPTH = CCM_PORT_DEPTH,
-	WINDOW = 64,	      /* packets in flight per queue pair */
-	CHANNEL_DEPTH = 1024, /* work requests and verbs under way per engine */
+	WINDOW = 64,	       /* packets in flight per queue pair */
+	CHANNEL_DEPTH = 1024,  /* work requests and verbs under way per engine */
 	LEAVE_NS = 1000000000, /* longest wait for partners to be told that we stop */
-	IDLE_NS = 200000,     /* quiet time before the control core sleeps */
+	IDLE_NS = 200000,      /* quiet time before the control core sleeps */
 };
 
 RTE_LOG_REGISTER_DEFAULT(app_logtype, INFO);
@@ -161,13 +161,13 @@ open_port(struct node *node)
 	char error[256];
 
 	if (remu_port_first(&node->port_id) != 0) {
-		fprintf(stderr, "ccm-node: no Ethernet device: give EAL one before \"--\", for "
-				"example --vdev=net_memif0,role=server,socket=ccm\n");
+		fprintf(stderr,
+			"ccm-node: no Ethernet device: give EAL one before \"--\", for "
+			"example --vdev=net_memif0,role=server,socket=ccm\n");
 		return -1;
 	}
 	node->n_engines = RTE_MIN(RTE_MAX(workers, 1u), (uint32_t)CCM_MAX_ENGINES);
-	node->n_engines =
-		RTE_MIN(node->n_engines, (uint32_t)remu_port_max_queues(node->port_id));
+	node->n_engines = RTE_MIN(node->n_engines, (uint32_t)remu_port_max_queues(node->port_id));
 	if (node->n_engines == 0)
 		return fail("the device has no queues", ENODEV);
 	if (workers > node->n_engines)

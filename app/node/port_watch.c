@@ -9,8 +9,8 @@
 enum {
 	MS = 1000000, /* ns */
 	LOOK_NS = 2 * MS,
-	REFUSED_NS = 20 * MS,	/* the server's socket is not there: try again after */
-	PATIENCE_NS = 50 * MS,	/* it is there: the driver's handshake may take this at first */
+	REFUSED_NS = 20 * MS,  /* the server's socket is not there: try again after */
+	PATIENCE_NS = 50 * MS, /* it is there: the driver's handshake may take this at first */
 	PATIENCE_MAX_NS = 400 * MS,
 	GATE_WAIT_US = 100000,
 	CLOSE_WAIT_MS = 300,

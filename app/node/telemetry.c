@@ -93,12 +93,8 @@ put_int(struct object *o, const char *name, int value)
 static void
 put_text(struct object *o, const char *name, const char *text)
 {
-	size_t bytes = 2;
-
-	/* Names of devices may hold anything; the longest escape is \u0000. */
-	for (const char *p = text; *p != '\0'; p++)
-		bytes += *p < ' ' || *p > '~' || *p == '"' || *p == '\\' ? 6 : 1;
-	if (take(o, name, bytes))
+	/* What may need escapes, names of devices, is in no list. */
+	if (take(o, name, strlen(text) + 2))
 		rte_tel_data_add_dict_string(o->data, name, text);
 }
 

@@ -25,9 +25,9 @@ enum {
 	CCM_NAME_LEN = 32, /* bytes with the terminating zero: node, cluster and client names */
 	CCM_MAX_PARTNERS = 64,
 	CCM_MAX_CLIENTS = 16,
-	CCM_MAX_PORTS = 64,	    /* ports towards one partner, all clients together */
+	CCM_MAX_PORTS = 64, /* ports towards one partner, all clients together */
 	CCM_MAX_ENGINES = 64,
-	CCM_VERSION_MIN = 1,	    /* session protocol versions that this code speaks */
+	CCM_VERSION_MIN = 1, /* session protocol versions that this code speaks */
 	CCM_VERSION_MAX = 1,
 	CCM_PORT_MEMORY_MIN = 4096, /* bytes */
 	CCM_PORT_DEPTH = 64,	    /* work requests under way per port */
@@ -43,11 +43,7 @@ enum {
 	CCM_REGION_SIZE = 0x4000, /* bytes */
 };
 
-enum ccm_role {
-	CCM_ROLE_STORAGE,
-	CCM_ROLE_APPLICATION,
-	CCM_ROLE_COUNT
-};
+enum ccm_role { CCM_ROLE_STORAGE, CCM_ROLE_APPLICATION, CCM_ROLE_COUNT };
 
 /** How far the session with a partner is. */
 enum ccm_state {
@@ -66,25 +62,25 @@ enum ccm_state {
 /** Why there is no session, or why it ended. Part of the record, so values never change. */
 enum ccm_reason {
 	CCM_REASON_NONE = 0,
-	CCM_REASON_NO_ANSWER = 1,	  /**< READs of the partner's status get no answer */
-	CCM_REASON_LINK_DOWN = 2,	  /**< our port has no link */
-	CCM_REASON_NOT_STARTED = 3,	  /**< the partner answers, but its record is empty */
-	CCM_REASON_BAD_RECORD = 4,	  /**< record damaged, or of another layout */
-	CCM_REASON_WRONG_NODE = 5,	  /**< record of or for another node id */
-	CCM_REASON_WRONG_CLUSTER = 6,	  /**< record of another cluster */
-	CCM_REASON_VERSION = 7,		  /**< no common protocol version */
-	CCM_REASON_ACCESS = 8,		  /**< the partner refuses our key or address */
-	CCM_REASON_PARTNER_REFUSED = 9,	  /**< the partner refuses us; its reason is in its record */
-	CCM_REASON_PARTNER_LEAVING = 10,  /**< the partner stops orderly */
+	CCM_REASON_NO_ANSWER = 1,	 /**< READs of the partner's status get no answer */
+	CCM_REASON_LINK_DOWN = 2,	 /**< our port has no link */
+	CCM_REASON_NOT_STARTED = 3,	 /**< the partner answers, but its record is empty */
+	CCM_REASON_BAD_RECORD = 4,	 /**< record damaged, or of another layout */
+	CCM_REASON_WRONG_NODE = 5,	 /**< record of or for another node id */
+	CCM_REASON_WRONG_CLUSTER = 6,	 /**< record of another cluster */
+	CCM_REASON_VERSION = 7,		 /**< no common protocol version */
+	CCM_REASON_ACCESS = 8,		 /**< the partner refuses our key or address */
+	CCM_REASON_PARTNER_REFUSED = 9,	 /**< the partner refuses us; its reason is in its record */
+	CCM_REASON_PARTNER_LEAVING = 10, /**< the partner stops orderly */
 	CCM_REASON_PARTNER_RESTARTED = 11, /**< the partner began a new attempt */
 	CCM_REASON_PARTNER_WENT_BACK = 12, /**< the partner left the session under the same nonce */
-	CCM_REASON_PARTNER_HUNG = 13,	  /**< it answers READs, but its beats stand still */
-	CCM_REASON_PORT_MAP = 14,	  /**< both sides computed different port maps */
-	CCM_REASON_PORT_FAILED = 15,	  /**< our ports could not be created or connected */
-	CCM_REASON_CLIENTS_CHANGED = 16,  /**< clients were added or removed here */
-	CCM_REASON_STOPPED = 17,	  /**< we stop */
-	CCM_REASON_WAITING = 18,	  /**< partner found; handshake under way */
-	CCM_REASON_PORT_ERROR = 19,	  /**< a client port's queue pair failed */
+	CCM_REASON_PARTNER_HUNG = 13,	   /**< it answers READs, but its beats stand still */
+	CCM_REASON_PORT_MAP = 14,	   /**< both sides computed different port maps */
+	CCM_REASON_PORT_FAILED = 15,	   /**< our ports could not be created or connected */
+	CCM_REASON_CLIENTS_CHANGED = 16,   /**< clients were added or removed here */
+	CCM_REASON_STOPPED = 17,	   /**< we stop */
+	CCM_REASON_WAITING = 18,	   /**< partner found; handshake under way */
+	CCM_REASON_PORT_ERROR = 19,	   /**< a client port's queue pair failed */
 	CCM_REASON_COUNT
 };
 
@@ -95,7 +91,7 @@ const char *ccm_role_name(enum ccm_role role);
 
 /** The partner node as agreed beforehand; the same on every boot. */
 struct ccm_partner_config {
-	uint16_t id;	     /**< 1 to 65535 */
+	uint16_t id; /**< 1 to 65535 */
 	uint8_t mac[6];
 	uint32_t ip;	     /**< IPv4, host order */
 	uint32_t qpn;	     /**< our queue pair for this partner, 2 to 0xfffffe */
@@ -106,10 +102,10 @@ struct ccm_partner_config {
 
 struct ccm_timing {
 	uint32_t beat_us;	/**< heartbeat interval, 100 to 10^7 */
-	uint32_t dead_after_us; /**< partner is lost after this silence, at least 3 beats, to 10^8 */
-	uint32_t retry_us;	/**< repeat an unanswered packet after this, 20 to 10^6 */
-	uint32_t search_us;	/**< longest pause between READs to a silent partner, to 10^7 */
-	uint8_t retry_cnt;	/**< repetitions of an unanswered packet, 0 to 7 */
+	uint32_t dead_after_us; /**< silence after which it is lost: 3 beats to 10^8 */
+	uint32_t retry_us;	/**< wait before a packet is repeated, 20 to 10^6 */
+	uint32_t search_us;	/**< longest pause while searching, beat_us to 10^7 */
+	uint8_t retry_cnt;	/**< repetitions of a packet, 0 to 7 */
 };
 
 struct ccm_config {
@@ -117,12 +113,12 @@ struct ccm_config {
 	enum ccm_role role;
 	char name[CCM_NAME_LEN];
 	char cluster[CCM_NAME_LEN];
-	uint16_t path_mtu;	    /**< of client ports: 256 to 4096, lowered to the partner's */
-	uint16_t version_min;	    /**< protocol versions offered; 0: CCM_VERSION_MIN */
-	uint16_t version_max;	    /**< 0: CCM_VERSION_MAX */
-	uint64_t features;	    /**< feature bits offered; the common ones are agreed */
-	uint64_t va;		    /**< our bootstrap region as partners address it; 4096-aligned */
-	uint32_t rkey;		    /**< our first key; + 1 and + 2 are used too */
+	uint16_t path_mtu;    /**< of client ports: 256 to 4096, lowered to the partner's */
+	uint16_t version_min; /**< protocol versions offered; 0: CCM_VERSION_MIN */
+	uint16_t version_max; /**< 0: CCM_VERSION_MAX */
+	uint64_t features;    /**< feature bits offered; the common ones are agreed */
+	uint64_t va;	      /**< our bootstrap region as partners address it; 4096-aligned */
+	uint32_t rkey;	      /**< our first key; + 1 and + 2 are used too */
 	struct ccm_timing timing;
 	uint32_t n_partners;
 	struct ccm_partner_config partners[CCM_MAX_PARTNERS];
@@ -138,13 +134,13 @@ struct ccm_client_config {
 /** A communication port towards a partner: a queue pair and a memory region on both sides. */
 struct ccm_port {
 	uint16_t partner_id;
-	uint16_t index;		/**< 0 to ports - 1 of its client */
-	uint32_t handle;	/**< for ccm_port_post() */
+	uint16_t index;	 /**< 0 to ports - 1 of its client */
+	uint32_t handle; /**< for ccm_port_post() */
 	uint32_t qpn;
 	uint32_t remote_qpn;
-	uint8_t *memory;	/**< our region: the partner reads and writes it */
-	uint64_t length;	/**< bytes; the same on both sides */
-	uint64_t remote_va;	/**< address of the partner's region */
+	uint8_t *memory;    /**< our region: the partner reads and writes it */
+	uint64_t length;    /**< bytes; the same on both sides */
+	uint64_t remote_va; /**< address of the partner's region */
 	uint32_t remote_rkey;
 };
 
@@ -161,7 +157,7 @@ struct ccm_client_event {
 	const struct ccm_port *ports; /**< valid during the call */
 	enum ccm_reason reason;
 	uint64_t wr_id;
-	uint8_t status;	  /**< enum remu_wc_status */
+	uint8_t status; /**< enum remu_wc_status */
 	uint32_t byte_len;
 	uint64_t now_ns;
 };
@@ -180,9 +176,9 @@ struct ccm_event {
 	uint64_t partner_nonce; /**< the attempt we are bound to; 0: none */
 	uint32_t seq;		/**< counts up from 1 */
 	uint16_t partner_id;
-	uint8_t from;		/**< enum ccm_state */
-	uint8_t to;		/**< enum ccm_state */
-	uint8_t reason;		/**< enum ccm_reason */
+	uint8_t from;	/**< enum ccm_state */
+	uint8_t to;	/**< enum ccm_state */
+	uint8_t reason; /**< enum ccm_reason */
 };
 
 /** What the manager needs from outside. */
@@ -194,8 +190,8 @@ struct ccm_env {
 	void *ctx;
 	struct remu_channel *channels[CCM_MAX_ENGINES]; /**< one per engine, in order of its id */
 	uint32_t n_engines;
-	void *memory;	     /**< for regions and ports, 4096-aligned, zeroed; see ccm_memory_size() */
-	size_t memory_size;  /**< bytes */
+	void *memory; /**< for regions and ports, 4096-aligned, zeroed; see ccm_memory_size() */
+	size_t memory_size; /**< bytes */
 };
 
 /** Bytes of memory that a configuration and its clients need; 0 when it would overflow. */
@@ -273,15 +269,15 @@ const char *ccm_step_name(enum ccm_step step);
 
 struct ccm_partner_status {
 	uint16_t id;
-	uint8_t state;	/**< enum ccm_state */
-	uint8_t reason; /**< enum ccm_reason: why it is not UP */
+	uint8_t state;		  /**< enum ccm_state */
+	uint8_t reason;		  /**< enum ccm_reason: why it is not UP */
 	uint8_t last_down_reason; /**< enum ccm_reason: why the last session ended */
 	uint8_t partner_phase;	  /**< enum ccm_state as its record says */
 	uint8_t partner_reason;	  /**< its refusal reason */
 	uint8_t partner_role;	  /**< enum ccm_role */
 	uint16_t partner_version_min;
 	uint16_t partner_version_max;
-	uint16_t version; /**< agreed; 0: none */
+	uint16_t version;  /**< agreed; 0: none */
 	uint16_t path_mtu; /**< agreed for ports, bytes */
 	uint16_t partner_boot_stage;
 	uint16_t n_ports;
@@ -292,15 +288,15 @@ struct ccm_partner_status {
 	uint64_t nonce;
 	uint64_t partner_nonce;
 	uint64_t partner_boot_id;
-	uint64_t attempts;	   /**< nonces drawn */
-	uint64_t sessions;	   /**< times UP */
-	uint64_t beats;		   /**< READ and WRITE both done */
+	uint64_t attempts; /**< nonces drawn */
+	uint64_t sessions; /**< times UP */
+	uint64_t beats;	   /**< READ and WRITE both done */
 	uint64_t reads_failed;
 	uint64_t writes_failed;
-	uint64_t records_bad;	   /**< records READ or written to us that did not verify */
-	uint64_t since_ns;	   /**< time of the last state change */
-	uint64_t last_answer_ns;   /**< time of the last valid record READ; 0: never */
-	uint64_t setup_ns;	   /**< READ 1 to UP in the last set-up; 0: none yet */
+	uint64_t records_bad;		  /**< records READ or written to us that did not verify */
+	uint64_t since_ns;		  /**< time of the last state change */
+	uint64_t last_answer_ns;	  /**< time of the last valid record READ; 0: never */
+	uint64_t setup_ns;		  /**< READ 1 to UP in the last set-up; 0: none yet */
 	uint64_t step_ns[CCM_STEP_COUNT]; /**< duration of each step of the last set-up */
 };
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-	MAX_RD_ATOMIC = 16, /* the responder's memory of READs */
+	MAX_RD_ATOMIC = 16,		  /* the responder's memory of READs */
 	OPEN_VERBS = CCM_REGION_KEYS + 2, /* regions, open, connect */
 };
 

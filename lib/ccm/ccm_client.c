@@ -74,4 +74,3 @@ ccm_client_register(struct ccm *ccm, const struct ccm_client_config *cfg, ccm_cl
 	*out = client;
 	return 0;
 }
-

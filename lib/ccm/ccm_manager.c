@@ -281,8 +281,7 @@ on_fatal(struct ccm *ccm, const struct remu_wc *wc)
 		struct ccm_peer *peer = &ccm->peers[p];
 
 		for (uint32_t i = 0; i < peer->ports.n; i++) {
-			if (peer->ports.slots[i].port.qpn == wc->qpn &&
-				peer->ports.slots[i].has_qp)
+			if (peer->ports.slots[i].port.qpn == wc->qpn && peer->ports.slots[i].has_qp)
 				feed(ccm, peer, &(struct ccm_input){.kind = CCM_IN_PORT_ERROR});
 		}
 	}
@@ -327,8 +326,8 @@ poll_channels(struct ccm *ccm)
 static bool
 poll_slot(struct ccm *ccm, struct ccm_peer *peer)
 {
-	uint64_t tail = __atomic_load_n(
-		(const uint64_t *)(const void *)(peer->slot + CCM_RECORD_SIZE - sizeof(tail)),
+	uint64_t tail = __atomic_load_n((const uint64_t *)(const void *)(peer->slot +
+						CCM_RECORD_SIZE - sizeof(tail)),
 		__ATOMIC_ACQUIRE);
 	uint8_t image[CCM_RECORD_SIZE];
 	struct ccm_record rec;

@@ -12,10 +12,10 @@
 #include <rte_seqcount.h>
 
 enum {
-	CCM_EVENTS = 256,	/* kept for telemetry; power of two */
+	CCM_EVENTS = 256, /* kept for telemetry; power of two */
 	CCM_POLL_BURST = 32,
 	CCM_PAGE = 4096,
-	CCM_PEER_SIZE = 8 * CCM_PAGE, /* memory per partner beside its ports, bytes */
+	CCM_PEER_SIZE = 8 * CCM_PAGE,	    /* memory per partner beside its ports, bytes */
 	CCM_SNAPSHOT_NS = 10 * 1000 * 1000, /* counters are published at least this often */
 };
 
@@ -87,11 +87,7 @@ enum ccm_link_state {
 	CCM_QP_RECONNECTING, /* a new PSN sequence is being set up */
 };
 
-enum ccm_write_kind {
-	CCM_WRITE_BEAT,
-	CCM_WRITE_NOTIFY,
-	CCM_WRITE_COUNT
-};
+enum ccm_write_kind { CCM_WRITE_BEAT, CCM_WRITE_NOTIFY, CCM_WRITE_COUNT };
 
 /* A WRITE of our record, and of the directory before it when that is due. */
 struct ccm_write {
@@ -113,10 +109,10 @@ struct ccm_peer {
 	uint32_t open_next;
 	bool open_failed;
 	bool read_wanted;
-	uint8_t *out;	   /* remote READ */
-	uint8_t *slot;	   /* remote WRITE */
-	uint8_t *dir;	   /* remote WRITE */
-	uint8_t *read_buf; /* where READs go */
+	uint8_t *out;	    /* remote READ */
+	uint8_t *slot;	    /* remote WRITE */
+	uint8_t *dir;	    /* remote WRITE */
+	uint8_t *read_buf;  /* where READs go */
 	uint8_t *dir_image; /* our directory in wire form */
 	uint32_t dir_len;
 	struct ccm_write writes[CCM_WRITE_COUNT];

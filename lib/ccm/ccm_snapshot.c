@@ -185,7 +185,7 @@ ccm_read_clients(const struct ccm *ccm, struct ccm_client_status *out, uint32_t 
 	uint32_t n = RTE_MIN(ccm->n_clients, max);
 
 	return read_consistent(&ccm->clients_seq, out, ccm->clients_shown, n * sizeof(*out)) ? n
-											   : 0;
+											     : 0;
 }
 
 uint32_t

@@ -12,9 +12,9 @@ need_root
 need_tool tcpdump tshark
 /usr/bin/python3 -c 'import scapy' 2>/dev/null || skip "needs scapy"
 make_pair af_packet
-# A modest rate, so that tcpdump can follow.
+# Few data, so that tcpdump can follow: 2 KiB a time.
 for side in A B; do
-	change_config "$side" '.clients |= map(.memory = "64KiB")'
+	change_config "$side" '.clients |= map(.memory = "\(.ports * 4)KiB")'
 done
 
 start_capture "$TMP/wire.pcap"

@@ -46,7 +46,8 @@ SLOT = VA + 0x1000
 PORT = 4791
 READ, WRITE, ACK, SEND = 12, 10, 17, 4
 PSN_MASK = 0xFFFFFF
-# Payload that is in no memory by chance; regions begin at multiples of 64 bytes, frames' data do not.
+# Payload that is in no memory by chance. Regions begin at multiples of 64 bytes; the payload of a
+# WRITE in the driver's buffers does not.
 MARK = bytes((17 * i + 0xA5) & 0xFF for i in range(64)) * 4
 PATIENCE = 2.0
 
@@ -115,20 +116,20 @@ SILENT = (
     ("IP options", "ip_header",
      lambda psn: frame(bth(WRITE, psn) / write_body(), ip={"options": [IPOption_NOP()] * 4})),
     ("TCP", "not_udp",
-     lambda psn: bytes(Ether(src=MAC_A, dst=MAC_B) / IP(src=IP_A, dst=IP_B) / TCP(dport=PORT) / Raw(MARK))),
+     lambda psn: bytes(Ether(src=MAC_A, dst=MAC_B) / IP(src=IP_A, dst=IP_B) / TCP(dport=PORT) / Raw(bytes(64)))),
     ("ARP", "not_ip",
      lambda psn: bytes(Ether(src=MAC_A, dst=MAC_B)
                        / ARP(op=1, hwsrc=MAC_A, psrc=IP_A, pdst=IP_B) / Raw(bytes(18)))),
     ("IPv6", "not_ip",
      lambda psn: bytes(Ether(src=MAC_A, dst=MAC_B)
-                       / IPv6(src="2001:db8::1", dst="2001:db8::2") / UDP(dport=PORT) / Raw(MARK))),
+                       / IPv6(src="2001:db8::1", dst="2001:db8::2") / UDP(dport=PORT) / Raw(bytes(64)))),
     ("VLAN tag", "vlan", vlan),
-    ("reserved opcode", "opcode", lambda psn: frame(bth(0x1F, psn) / Raw(MARK))),
-    ("unreliable datagram", "opcode", lambda psn: frame(bth(0x64, psn) / Raw(bytes(8) + MARK))),
+    ("reserved opcode", "opcode", lambda psn: frame(bth(0x1F, psn) / Raw(bytes(64)))),
+    ("unreliable datagram", "opcode", lambda psn: frame(bth(0x64, psn) / Raw(bytes(72)))),
     ("transport version 1", "transport_version", lambda psn: frame(bth(WRITE, psn, version=1) / write_body())),
     ("old READ that was never asked", "duplicate",
      lambda psn: frame(bth(READ, psn - 0x600000) / Raw(reth(VA + 64, RKEY, 64)))),
-    ("ACK of nothing", "resp_stale", lambda psn: frame(bth(ACK, psn) / Raw(b"\x1f\0\0\1"))),
+    ("ACK of nothing", "response_stale", lambda psn: frame(bth(ACK, psn) / Raw(b"\x1f\0\0\1"))),
 )  # fmt: skip
 
 # These B must refuse by a NAK remote access, so they need the PSN that B expects.
@@ -193,8 +194,18 @@ class Attack:
                 return qp["epsn"]
         raise Failure(f"no queue pair {QPN:#x}")
 
+    def quiet_psn(self):
+        """The expected PSN right after a beat of A: then A sends nothing for a while."""
+        psn, since = self.expected_psn(), None
+        while since is None or time.monotonic() - since < 0.03:
+            time.sleep(0.003)
+            now = self.expected_psn()
+            if now != psn:
+                psn, since = now, time.monotonic()
+        return psn
+
     def changed(self, before):
-        """Reasons whose counters have moved, except those of the beats between A and B."""
+        """Reasons whose counters have moved, and by how much."""
         after = self.drops()
         return {reason: after[reason] - before[reason] for reason in after if after[reason] != before[reason]}
 
@@ -264,24 +275,24 @@ class Attack:
 
     def refused(self, what, make):
         for _ in range(10):
-            psn = self.expected_psn()
+            psn = self.quiet_psn()
             before, stats, since = self.drops(), self.stats(), len(self.ears.frames)
             self.out.send(make(psn))
-            counted = self.settle(before, "access", 1)
+            counted = self.settle(before, "remote_access", 1)
             naks = self.stats()["naks_sent"] - stats["naks_sent"]
             answers = self.answers(since, {psn})
-            if counted == {"access": 1}:
+            if counted == {"remote_access": 1}:
                 if answers != [(ACK, 0x62)] or naks != 1:
                     raise Failure(f"{what}: answered by {answers}, {naks} NAKs; expected one NAK 0x62")
-                print(f"  {what:38s} {'access':17s} 1 of 1, one NAK 0x62", flush=True)
+                print(f"  {what:38s} {'remote_access':17s} 1 of 1, one NAK 0x62", flush=True)
                 return
             # A's beat has taken the PSN meanwhile: that makes ours one of the past, or a gap.
             if not set(counted) <= {"duplicate", "psn_ahead"}:
-                raise Failure(f"{what}: expected as access, counted as {counted}")
+                raise Failure(f"{what}: expected as remote_access, counted as {counted}")
         raise Failure(f"{what}: never met the expected PSN; last counted as {counted}")
 
     def ahead(self):
-        psn = self.expected_psn() + 0x300000 & PSN_MASK
+        psn = self.quiet_psn() + 0x300000 & PSN_MASK
         before, since = self.drops(), len(self.ears.frames)
         for _ in range(self.args.count):
             self.out.send(frame(bth(WRITE, psn) / write_body()))
@@ -295,7 +306,7 @@ class Attack:
     def control(self):
         """Nothing wrong: executed, and seen in the memory."""
         for _ in range(10):
-            psn, before = self.expected_psn(), self.stats()["writes_executed"]
+            psn, before = self.quiet_psn(), self.stats()["writes_executed"]
             self.out.send(frame(bth(WRITE, psn) / write_body()))
             time.sleep(0.02)
             # Before A's next record replaces it.

@@ -432,7 +432,7 @@ in_ns() {
 start_capture() {
 	local file=$1 ns=${2:-$NS_A} ifname=${3:-$IF_A}
 	need_tool tcpdump
-	ip netns exec "$ns" tcpdump -i "$ifname" -U --immediate-mode -s 0 -B 16384 -Z root -w "$file" \
+	ip netns exec "$ns" tcpdump -i "$ifname" -U --immediate-mode -s 0 -B 65536 -Z root -w "$file" \
 		>"$TMP/tcpdump.log" 2>&1 </dev/null &
 	CAPTURE_PID=$!
 	wait_for 10 grep -q 'listening on' "$TMP/tcpdump.log" ||

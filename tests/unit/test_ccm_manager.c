@@ -151,7 +151,8 @@ node_start(struct world *w, uint32_t i)
 	};
 	struct ccm_env env = {.rand64 = next_random, .ctx = w, .n_engines = 1};
 
-	strcpy(cfg.cluster, w->cluster[i] != NULL ? w->cluster[i] : "lab");
+	snprintf(cfg.cluster, sizeof(cfg.cluster), "%s",
+		w->cluster[i] != NULL ? w->cluster[i] : "lab");
 	n->memory_size = ccm_memory_size(&cfg, &client, 1);
 	n->memory = aligned_alloc(4096, n->memory_size);
 	memset(n->memory, 0, n->memory_size);
@@ -245,7 +246,8 @@ run_until_up(struct world *w, uint64_t limit)
 	while (!both_up(w)) {
 		if (w->now - start > limit)
 			print_message("states %s (%s), %s (%s)\n",
-				ccm_state_name(status(w, 0).state), ccm_reason_name(status(w, 0).reason),
+				ccm_state_name(status(w, 0).state),
+				ccm_reason_name(status(w, 0).reason),
 				ccm_state_name(status(w, 1).state),
 				ccm_reason_name(status(w, 1).reason));
 		assert_true(w->now - start <= limit);

@@ -392,6 +392,31 @@ test_no_catching_up(void **state)
 	exercise_destroy(ex);
 }
 
+/* Work that waits is done once, in turn, and no round begins because of it. */
+static void
+test_one_chunk_per_turn(void **state)
+{
+	struct exercise *ex = start(20, true);
+	uint64_t rounds = 0;
+
+	(void)state;
+	tell(0, 1, CCM_CLIENT_UP, PORTS);
+	tell(0, 0, CCM_CLIENT_UP, PORTS);
+	turns(ex, 2 * PORTS);
+	for (int i = 0; i < 2 * 2 * PORTS; i++)
+		complete();
+	fake.now += EXERCISE_PERIOD_NS / 8;
+	exercise_poll(ex, fake.now);
+	for (uint32_t i = 0; i < 2 * PORTS; i++)
+		rounds += status(ex, i).rounds;
+	assert_int_equal(rounds, 1);
+	turns(ex, 20);
+	for (uint32_t i = 0; i < 2 * PORTS; i++)
+		assert_int_equal(status(ex, i).rounds, 1);
+	assert_int_equal(fake.n_ops, 0);
+	exercise_destroy(ex);
+}
+
 /* The patterns of all ports, rounds, sessions and nodes differ. */
 static void
 test_patterns_differ(void **state)
@@ -594,13 +619,14 @@ test_up_again_at_once(void **state)
 	struct exercise *ex = start(20, true);
 
 	(void)state;
-	for (int i = 0; i < 100; i++) {
+	tell(1, 1, CCM_CLIENT_UP, 1);
+	for (int i = 0; i < 3; i++) {
 		tell(0, 0, CCM_CLIENT_UP, PORTS);
 		tell(0, 0, CCM_CLIENT_DOWN, PORTS);
 	}
 	tell(0, 0, CCM_CLIENT_UP, PORTS);
 	turns(ex, 100);
-	assert_int_equal(fake.n_ops, PORTS);
+	assert_int_equal(fake.n_ops, PORTS + 1);
 	exercise_destroy(ex);
 }
 
@@ -613,8 +639,9 @@ test_strange_events(void **state)
 	tell(0, 5, CCM_CLIENT_UP, 1); /* no such partner */
 	tell(0, 5, CCM_CLIENT_DOWN, 1);
 	tell(0, 0, CCM_CLIENT_UP, PORTS + 1); /* one port too many */
-	turns(ex, PORTS);
+	turns(ex, PORTS + 3);
 	assert_int_equal(fake.n_ops, PORTS);
+	assert_false(status(ex, PORTS).up);   /* the next partner's */
 	complete_as(REMU_WC_SUCCESS, 1 << 4); /* of another round */
 	assert_int_equal(fake.n_ops, PORTS - 1);
 	assert_int_equal(status(ex, 0).errors, 0);
@@ -678,6 +705,7 @@ main(void)
 		cmocka_unit_test(test_keeps_to_its_half),
 		cmocka_unit_test(test_slow_pace),
 		cmocka_unit_test(test_no_catching_up),
+		cmocka_unit_test(test_one_chunk_per_turn),
 		cmocka_unit_test(test_patterns_differ),
 		cmocka_unit_test(test_mismatch),
 		cmocka_unit_test(test_lost_write),

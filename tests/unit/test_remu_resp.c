@@ -648,8 +648,8 @@ remu__resp_request__go_back_over_two_reads(void **state)
 static void
 push_ack__keeps_the_later_one(void **state)
 {
-	static const struct step steps[] = {
-		{ONLY, 0, 0, 8, 8, OK}, {READ, 1, 0, 8, 0, OK}, {ONLY, 2, 0, 8, 8, OK}};
+	static const struct step steps[] = {{ONLY, 0, 0, 8, 8, OK}, {READ, 1, 0, 8, 0, OK},
+		{ONLY, 2, 0, 8, 8, OK}};
 	struct stage s;
 
 	(void)state;

@@ -501,6 +501,7 @@ test_status(void **state)
 	node.partners[1].state = CCM_READY;
 	CHECK("/ccm/status", NULL, "state", "degraded", "partners_up", "2");
 	node.partners[0].state = CCM_SEARCH;
+	CHECK("/ccm/status", NULL, "state", "degraded", "partners_up", "1");
 	node.partners[2].state = CCM_CLOSING;
 	CHECK("/ccm/status", NULL, "state", "down", "partners_up", "0");
 	make_node(3, 1);
@@ -734,9 +735,9 @@ test_pages(void **state)
 	json_decref(ask("/ccm/partner", "65000"));
 }
 
-/* A page holds 256 elements at most, even if they are short. */
+/* No snapshot of any partner: each has its error. */
 static void
-test_small_elements(void **state)
+test_control_stuck(void **state)
 {
 	uint32_t pages;
 
@@ -832,7 +833,7 @@ main(void)
 		cmocka_unit_test(test_drop_names),
 		cmocka_unit_test(test_port),
 		cmocka_unit_test(test_pages),
-		cmocka_unit_test(test_small_elements),
+		cmocka_unit_test(test_control_stuck),
 		cmocka_unit_test(test_odd_parameters),
 		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_stopped),
