@@ -262,6 +262,7 @@ start_telemetry(struct node *node)
 		.cfg = &node->cfg,
 		.ccm = node->ccm,
 		.engines = node->engines,
+		.lcores = node->lcores,
 		.n_engines = node->n_engines,
 		.port = node->port,
 		.exercise = node->exercise,
@@ -294,7 +295,7 @@ control_turn(struct node *node, uint64_t now)
 
 	ccm_link_report(node->ccm, port_watch_poll(&node->watch, now));
 	any = ccm_poll(node->ccm, now);
-	exercise_poll(node->exercise, now);
+	any |= exercise_poll(node->exercise, now);
 	for (; node->came_up != 0; node->came_up &= node->came_up - 1)
 		log_setup(node, (uint32_t)__builtin_ctzll(node->came_up));
 	return any;

@@ -10,6 +10,7 @@
 #include "ccm.h"
 #include "config.h"
 #include "exercise.h"
+#include "lcore.h"
 #include "rdma_emul.h"
 #include "remu_port.h"
 
@@ -652,7 +653,6 @@ static const struct tel_field stat_fields[] = {
 	STAT(resyncs),
 	STAT(wc_success),
 	STAT(wc_error),
-	STAT(handed_over),
 	{0},
 };
 
@@ -814,6 +814,24 @@ static const struct tel_field port_fields[] = {
 	{0},
 };
 
+/* What became of frames between the port and the engines. */
+static void
+put_lcores(struct object *top)
+{
+	struct data_counters sum = {0};
+
+	for (uint32_t i = 0; i < app_source->n_engines; i++) {
+		const struct data_counters *c = &app_source->lcores[i].counters;
+
+		sum.handed_over += c->handed_over;
+		sum.inbox_full += c->inbox_full;
+		sum.tx_stalled += c->tx_stalled;
+	}
+	put_u64(top, "handed_over", sum.handed_over);
+	put_u64(top, "inbox_full", sum.inbox_full);
+	put_u64(top, "tx_stalled", sum.tx_stalled);
+}
+
 static const char *
 answer_port(struct object *top, const struct args *args)
 {
@@ -830,6 +848,7 @@ answer_port(struct object *top, const struct args *args)
 	else
 		put_u64(top, "link_mbps", info.link_mbps);
 	put_fields(top, port_fields, &info);
+	put_lcores(top);
 	return NULL;
 }
 

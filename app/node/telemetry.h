@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 struct ccm;
+struct data_lcore;
 struct exercise;
 struct node_config;
 struct remu_engine;
@@ -18,6 +19,7 @@ struct telemetry_source {
 	const struct node_config *cfg;
 	const struct ccm *ccm;
 	struct remu_engine *const *engines;
+	const struct data_lcore *lcores; /* one per engine */
 	uint32_t n_engines;
 	const struct remu_port *port;
 	const struct exercise *exercise;

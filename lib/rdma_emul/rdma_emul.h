@@ -155,7 +155,6 @@ struct remu_stats {
 	uint64_t resyncs;     /**< PSN taken over from a READ on a bootstrap queue pair */
 	uint64_t wc_success;
 	uint64_t wc_error;
-	uint64_t handed_over; /**< frames that arrived for a queue pair of another engine */
 	uint64_t drops[REMU_DROP_COUNT];
 };
 

@@ -6,6 +6,7 @@
 #include "ccm.h"
 #include "config.h"
 #include "exercise.h"
+#include "lcore.h"
 #include "rdma_emul.h"
 #include "remu_port.h"
 #include "telemetry.h"
@@ -149,6 +150,7 @@ static struct {
 } node;
 
 static struct remu_engine *engines[ENGINES_MAX];
+static struct data_lcore lcores[ENGINES_MAX];
 static struct telemetry_source source;
 
 int
@@ -342,6 +344,7 @@ make_node(uint32_t partners, uint32_t n_engines)
 		.cfg = &node.cfg,
 		.ccm = (struct ccm *)&node,
 		.engines = engines,
+		.lcores = lcores,
 		.n_engines = n_engines,
 		.port = (struct remu_port *)&node.info,
 		.exercise = (struct exercise *)&node.n_exercise,
@@ -655,13 +658,13 @@ test_engines(void **state)
 	(void)state;
 	make_node(1, 2);
 	node.n_qps = 2;
-	node.stats[0] = (struct remu_stats){.rx_packets = 1, .handed_over = 3};
+	node.stats[0] = (struct remu_stats){.rx_packets = 1, .resyncs = 3};
 	node.stats[1] = (struct remu_stats){.rx_packets = 10, .tx_bytes = 5};
 	node.stats[0].drops[REMU_DROP_NONE] = 1000;
 	node.stats[0].drops[REMU_DROP_ICRC] = 4;
 	node.stats[1].drops[REMU_DROP_ICRC] = 5;
 	node.stats[1].drops[REMU_DROP_SYNDROME] = 6;
-	CHECK("/remu/stats", NULL, "rx_packets", "11", "tx_bytes", "5", "handed_over", "3", "drops",
+	CHECK("/remu/stats", NULL, "rx_packets", "11", "tx_bytes", "5", "resyncs", "3", "drops",
 		"15", "total_engines", "2", "engines.engine_0.rx_packets", "1",
 		"engines.engine_1.rx_packets", "10", "engines.engine_1.wc_error", "0");
 	CHECK("/remu/stats", "1", "rx_packets", "11", "engines.engine_0", "nothing");
@@ -691,7 +694,7 @@ static void
 test_port(void **state)
 {
 	(void)state;
-	make_node(1, 1);
+	make_node(1, 2);
 	node.info = (struct remu_port_info){
 		.name = "net_memif0",
 		.driver = "net_memif",
@@ -706,7 +709,10 @@ test_port(void **state)
 	CHECK("/remu/port", NULL, "name", "net_memif0", "driver", "net_memif", "queues", "2",
 		"mtu_bytes", "1500", "mac", "02:00:00:00:00:1f", "ip", "192.0.2.1", "link_up", "1",
 		"started", "0", "link_mbps", "-1", "rx_offloads", "0x8000000000000000", "rx_missed",
-		"12", "tx_errors", "0");
+		"12", "tx_errors", "0", "handed_over", "0");
+	lcores[0].counters = (struct data_counters){1, 2, 3};
+	lcores[1].counters = (struct data_counters){10, 20, 30};
+	CHECK("/remu/port", NULL, "handed_over", "11", "inbox_full", "22", "tx_stalled", "33");
 	node.info.link_mbps = 400000;
 	CHECK("/remu/port", NULL, "link_mbps", "400000");
 }
