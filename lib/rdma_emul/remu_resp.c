@@ -100,15 +100,6 @@ refuse(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, enum remu_drop r
 	return reason;
 }
 
-/* Pad bytes must make the payload a multiple of four bytes, and no more. */
-static bool
-pad_ok(const struct roce_packet *pkt)
-{
-	uint32_t body = pkt->icrc_span - ROCE_IPV4_LEN - ROCE_UDP_LEN - pkt->op->header_len;
-
-	return body - pkt->payload_len == (-pkt->payload_len & 3);
-}
-
 static bool
 mr_alive(const struct remu_mr *mr, uint32_t generation)
 {
@@ -300,9 +291,7 @@ on_write(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pk
 	uint16_t traits = pkt->op->traits;
 	enum remu_drop drop;
 
-	if (!pad_ok(pkt))
-		drop = REMU_DROP_INVALID;
-	else if (traits & (ROCE_T_FIRST | ROCE_T_ONLY))
+	if (traits & (ROCE_T_FIRST | ROCE_T_ONLY))
 		drop = begin_write(e, qp, pkt);
 	else
 		drop = continue_write(qp, pkt);

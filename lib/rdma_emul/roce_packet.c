@@ -213,7 +213,7 @@ roce_decode(const uint8_t *frame, size_t len, struct roce_packet *out)
 		return REMU_DROP_UDP_LENGTH;
 	body = ib_len - op->header_len - ROCE_ICRC_LEN;
 	pad = (bth->flags & ROCE_BTH_PAD_MASK) >> ROCE_BTH_PAD_SHIFT;
-	if (pad > body || (body != 0 && !(op->traits & ROCE_T_PAYLOAD)))
+	if (pad > body || body % 4 != 0 || (body != 0 && !(op->traits & ROCE_T_PAYLOAD)))
 		return REMU_DROP_PAYLOAD;
 
 	out->op = op;

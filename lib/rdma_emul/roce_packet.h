@@ -99,7 +99,7 @@ enum remu_drop {
 	REMU_DROP_UDP_LENGTH, /**< UDP length disagrees with IP length or headers */
 	REMU_DROP_OPCODE,     /**< reserved opcode or another transport service */
 	REMU_DROP_TVER,	      /**< transport version is not 0 */
-	REMU_DROP_PAYLOAD,    /**< payload where the opcode has none, or pad longer than payload */
+	REMU_DROP_PAYLOAD,    /**< payload where the opcode has none, or not padded to 4 bytes */
 	REMU_DROP_SEGMENTS,   /**< frame in pieces that cannot be joined */
 	REMU_DROP_ICRC,	      /**< invariant CRC wrong */
 	REMU_DROP_DST_MAC,    /**< not our MAC address */

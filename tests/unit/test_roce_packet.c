@@ -450,7 +450,7 @@ static const struct {
 	{"UDP length without payload, with pad", {{OFF_UDP_LEN, 2, 8 + 28 + 4}}, REMU_DROP_PAYLOAD,
 		0},
 	{"pad over payload", {{OFF_UDP_LEN, 2, 8 + 28 + 2 + 4}}, REMU_DROP_PAYLOAD, 0},
-	{"pad and no payload", {{OFF_UDP_LEN, 2, 8 + 28 + 3 + 4}}, REMU_DROP_NONE, 0},
+	{"not padded to four bytes", {{OFF_UDP_LEN, 2, 8 + 28 + 3 + 4}}, REMU_DROP_PAYLOAD, 0},
 	{"bytes behind UDP", {{OFF_UDP_LEN, 2, SAMPLE_LEN - 34 - 4}}, REMU_DROP_NONE, 1},
 	{"opcode reserved in RC", {{OFF_BTH, 1, 0x15}}, REMU_DROP_OPCODE, 0},
 	{"opcode at the end of RC", {{OFF_BTH, 1, 0x1f}}, REMU_DROP_OPCODE, 0},
@@ -561,7 +561,7 @@ roce_decode__datagram_cut_at_every_byte(void **state)
 				want = REMU_DROP_RUNT;
 			else if (cut < headers)
 				want = REMU_DROP_UDP_LENGTH;
-			else if (cut < headers + pad)
+			else if (cut < headers + pad || (cut - headers) % 4 != 0)
 				want = REMU_DROP_PAYLOAD;
 			roce_store_be16(copy + OFF_IP_LEN, (uint16_t)(cut - OFF_IP));
 			if (cut >= OFF_UDP_LEN + 2)
