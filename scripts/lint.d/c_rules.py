@@ -20,7 +20,7 @@ TOKEN = re.compile(
     r"""|(?P<char>'(?:\\.|[^'\\\n])*')""",
     re.S,
 )
-PURE = re.compile(r"^lib/(rdma_emul/roce_|ccm/ccm_(record|directory|session|names)\b)")
+PURE = re.compile(r"^lib/(rdma_emul/roce_|ccm/ccm_(record|directory|session|rules|names)\b)")
 PORT = re.compile(r"^lib/rdma_emul/remu_port\.[ch]$")
 ETHDEV = re.compile(r"^rte_(ethdev|eth_|flow|bus|dev\.h|tm|mtr)")
 

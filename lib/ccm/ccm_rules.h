@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+/*
+ * Between the inputs of a session (ccm_session.c) and its rules (ccm_rules.c). Pure, like both.
+ * Functions that return a uint32_t return CCM_ACT_* bits.
+ */
+
+#include "ccm_session.h"
+
+enum { CCM_HANDSHAKE_STEPS = 4 }; /* READ 1, WRITE 1, READ 2, WRITE 2 */
+
+static inline uint64_t
+ccm__min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t
+ccm__max(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The one gate for state changes. */
+uint32_t ccm__set_state(struct ccm_session *s, enum ccm_state to, enum ccm_reason reason,
+	uint64_t now);
+
+/* Bound to an attempt of the partner, and not on our way out. */
+bool ccm__is_bound(const struct ccm_session *s);
+
+/* End of a handshake step; the next one of its kind begins. */
+void ccm__time_step(struct ccm_session *s, enum ccm_step step, uint64_t now);
+
+/* A new nonce, and nothing known for it (R1). */
+uint32_t ccm__new_attempt(struct ccm_session *s);
+
+/* End the attempt for whatever reason: clients told, ports destroyed, a new attempt (R1). */
+uint32_t ccm__abandon(struct ccm_session *s, enum ccm_reason reason, uint64_t now);
+
+/* Whether a record is from our partner and for us: NONE, or why not. */
+enum ccm_reason ccm__check_identity(const struct ccm_session *s, const struct ccm_record *rec);
+
+/* Do what follows from everything known. Called after every news. */
+uint32_t ccm__decide(struct ccm_session *s, uint64_t now);
