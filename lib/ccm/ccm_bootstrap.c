@@ -186,13 +186,15 @@ ccm__pump(struct ccm *ccm, struct ccm_peer *peer)
 			return;
 		peer->qp_state = CCM_QP_RECONNECTING;
 		peer->qp_pending++;
+		peer->synced = false;
 		return;
 	case CCM_QP_RECONNECTING:
 		return;
 	case CCM_QP_READY:
 		break;
 	}
-	for (uint32_t kind = 0; kind < CCM_WRITE_COUNT; kind++)
+	/* The partner takes a new PSN sequence over from a READ only (R8). */
+	for (uint32_t kind = 0; peer->synced && kind < CCM_WRITE_COUNT; kind++)
 		if (peer->writes[kind].wanted)
 			post_write(peer, kind);
 	if (peer->read_wanted && post_read(peer))

@@ -20,16 +20,15 @@ size_t
 ccm_memory_size(const struct ccm_config *cfg, const struct ccm_client_config *clients,
 	uint32_t n_clients)
 {
-	size_t per_peer = CCM_PEER_SIZE;
+	size_t per_peer = CCM_PEER_SIZE, total;
 
 	for (uint32_t i = 0; i < n_clients; i++) {
 		size_t size = client_size(&clients[i]);
 
-		if (size == 0)
+		if (size == 0 || __builtin_add_overflow(per_peer, size, &per_peer))
 			return 0;
-		per_peer += size;
 	}
-	return per_peer * cfg->n_partners;
+	return __builtin_mul_overflow(per_peer, cfg->n_partners, &total) ? 0 : total;
 }
 
 static bool

@@ -213,18 +213,25 @@ static void
 on_write_done(struct ccm *ccm, struct ccm_peer *peer, uint32_t kind, const struct remu_wc *wc)
 {
 	struct ccm_write *write = &peer->writes[kind];
+	struct ccm_write *beat = &peer->writes[CCM_WRITE_BEAT];
 
 	write->pending--;
 	write->failed |= wc->status != REMU_WC_SUCCESS;
 	write->access |= wc->status == REMU_WC_REM_ACCESS_ERR;
+	if (kind != CCM_WRITE_BEAT) {
+		if (wc->status == REMU_WC_SUCCESS || !beat->wanted)
+			return;
+		/* The next PSN sequence begins with a READ, not with the rest of this beat. */
+		beat->failed = true;
+	}
 	/* While the record still waits for room in the channel, the WRITE is not over. */
-	if (write->pending != 0 || kind != CCM_WRITE_BEAT || (write->wanted && !write->failed))
+	if (beat->pending != 0 || (beat->wanted && !beat->failed))
 		return;
-	write->wanted = false;
+	beat->wanted = false;
 	feed(ccm, peer,
 		&(struct ccm_input){
-			.kind = write->failed ? CCM_IN_WRITE_FAILED : CCM_IN_WRITE_OK,
-			.access = write->access,
+			.kind = beat->failed ? CCM_IN_WRITE_FAILED : CCM_IN_WRITE_OK,
+			.access = beat->access,
 		});
 }
 
@@ -235,6 +242,8 @@ on_bootstrap_work(struct ccm *ccm, struct ccm_peer *peer, const struct remu_wc *
 	peer->qp_pending--;
 	if (wc->status != REMU_WC_SUCCESS)
 		peer->qp_state = CCM_QP_BROKEN;
+	else if (wc->wr_id >> 56 == CCM_COOKIE_READ)
+		peer->synced = true;
 	if (wc->wr_id >> 56 == CCM_COOKIE_READ)
 		on_read_done(ccm, peer, wc);
 	else

@@ -106,6 +106,7 @@ struct ccm_peer {
 	struct remu_channel *channel; /* of the engine that owns the bootstrap queue pair */
 	enum ccm_link_state qp_state;
 	uint32_t qp_pending; /* verbs or work requests under way */
+	bool synced;	     /* a READ has come back in this PSN sequence: WRITEs may follow */
 	uint32_t open_next;
 	bool open_failed;
 	bool read_wanted;
@@ -145,6 +146,7 @@ struct ccm {
 	struct ccm_peer *peers; /* cfg.n_partners */
 	/* Published for other threads. */
 	rte_seqcount_t clients_seq;
+	uint32_t n_clients_shown;
 	struct ccm_client_status clients_shown[CCM_MAX_CLIENTS];
 	rte_seqcount_t events_seq;
 	uint32_t n_events; /* ever */

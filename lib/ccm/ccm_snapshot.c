@@ -84,6 +84,7 @@ static void
 publish_clients(struct ccm *ccm)
 {
 	rte_seqcount_write_begin(&ccm->clients_seq);
+	ccm->n_clients_shown = ccm->n_clients;
 	for (uint32_t i = 0; i < ccm->n_clients; i++) {
 		const struct ccm_client *client = &ccm->clients[i];
 		struct ccm_client_status *out = &ccm->clients_shown[i];
@@ -163,29 +164,41 @@ ccm_read_partner(const struct ccm *ccm, uint32_t index, struct ccm_partner_statu
 		: -EAGAIN;
 }
 
+/* A list together with its length. @return elements copied, at most max */
+static uint32_t
+read_list(const rte_seqcount_t *seq, const uint32_t *n_shown, void *to, const void *from,
+	size_t size, uint32_t max)
+{
+	for (int i = 0; i < READ_TRIES; i++) {
+		uint32_t sn = rte_seqcount_read_begin(seq);
+		uint32_t n = RTE_MIN(__atomic_load_n(n_shown, __ATOMIC_RELAXED), max);
+
+		memcpy(to, from, n * size);
+		if (!rte_seqcount_read_retry(seq, sn))
+			return n;
+		rte_pause();
+	}
+	return 0;
+}
+
 uint32_t
 ccm_read_ports(const struct ccm *ccm, uint32_t partner_index, struct ccm_port_status *out,
 	uint32_t max)
 {
 	const struct ccm_peer *peer;
-	uint32_t n;
 
 	if (partner_index >= ccm->cfg.n_partners)
 		return 0;
 	peer = &ccm->peers[partner_index];
-	if (!read_consistent(&peer->seq, &n, &peer->n_ports_shown, sizeof(n)))
-		return 0;
-	n = RTE_MIN(n, max);
-	return read_consistent(&peer->seq, out, peer->ports_shown, n * sizeof(*out)) ? n : 0;
+	return read_list(&peer->seq, &peer->n_ports_shown, out, peer->ports_shown, sizeof(*out),
+		max);
 }
 
 uint32_t
 ccm_read_clients(const struct ccm *ccm, struct ccm_client_status *out, uint32_t max)
 {
-	uint32_t n = RTE_MIN(ccm->n_clients, max);
-
-	return read_consistent(&ccm->clients_seq, out, ccm->clients_shown, n * sizeof(*out)) ? n
-											     : 0;
+	return read_list(&ccm->clients_seq, &ccm->n_clients_shown, out, ccm->clients_shown,
+		sizeof(*out), max);
 }
 
 uint32_t

@@ -208,8 +208,8 @@ remu_port_open(const struct remu_port_config *cfg, struct remu_port **out, char 
 	}
 	o.port->cfg = *cfg;
 	rc = open_port(&o);
-	if (rc != 0) {
-		remu_port_close(o.port);
+	if (rc != 0) { /* not closed: that would take the device away from another try */
+		rte_free(o.port);
 		return rc;
 	}
 	*out = o.port;
