@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Answers to /ccm/...: from the manager's snapshots and the exercise's counters.
+ */
+#include "ccm.h"
+#include "config.h"
+#include "exercise.h"
+#include "tel_answer.h"
+
+#include <rte_telemetry.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EVENTS_MAX = 256 };
+
+#define PARTNER(key, member, type) \
+	{ \
+		key, offsetof(struct ccm_partner_status, member), type \
+	}
+
+static const struct tel_field partner_fields[] = {
+	PARTNER("version", version, TEL_U16),
+	PARTNER("path_mtu", path_mtu, TEL_U16),
+	PARTNER("boot_stage", partner_boot_stage, TEL_U16),
+	PARTNER("boot_progress", partner_boot_progress, TEL_U32),
+	PARTNER("sessions", sessions, TEL_U64),
+	PARTNER("attempts", attempts, TEL_U64),
+	PARTNER("beats", beats, TEL_U64),
+	PARTNER("reads_failed", reads_failed, TEL_U64),
+	PARTNER("writes_failed", writes_failed, TEL_U64),
+	PARTNER("records_bad", records_bad, TEL_U64),
+	PARTNER("nonce", nonce, TEL_HEX),
+	PARTNER("partner_nonce", partner_nonce, TEL_HEX),
+	PARTNER("ports", n_ports, TEL_U16),
+	{0},
+};
+
+/* What only /ccm/partner shows. */
+static const struct tel_field partner_details[] = {
+	PARTNER("qpn", qpn, TEL_U32),
+	PARTNER("remote_qpn", remote_qpn, TEL_U32),
+	PARTNER("version_min", partner_version_min, TEL_U16),
+	PARTNER("version_max", partner_version_max, TEL_U16),
+	PARTNER("features", features, TEL_HEX),
+	PARTNER("boot_id", partner_boot_id, TEL_HEX),
+	{0},
+};
+
+static void
+put_partner(struct tel_object *o, const struct ccm_partner_status *st, uint64_t now_ns)
+{
+	bool answered = st->last_answer_ns != 0;
+	uint64_t answer_ms = tel_elapsed_ns(now_ns, st->last_answer_ns) / 1000000;
+
+	tel_put_u64(o, "id", st->id);
+	tel_put_text(o, "state", ccm_state_name(st->state));
+	tel_put_text(o, "reason", ccm_reason_name(st->reason));
+	tel_put_text(o, "last_down_reason", ccm_reason_name(st->last_down_reason));
+	tel_put_text(o, "partner_state", answered ? ccm_state_name(st->partner_phase) : "unknown");
+	tel_put_text(o, "partner_reason", ccm_reason_name(st->partner_reason));
+	tel_put_text(o, "role", answered ? ccm_role_name(st->partner_role) : "unknown");
+	tel_put_u64(o, "since_ms", tel_elapsed_ns(now_ns, st->since_ns) / 1000000);
+	if (answered)
+		tel_put_u64(o, "last_answer_ms", answer_ms);
+	else
+		tel_put_int(o, "last_answer_ms", -1);
+	tel_put_u64(o, "setup_us", tel_us(st->setup_ns));
+	tel_put_fields(o, partner_fields, st);
+}
+
+const char *
+tel_answer_status(struct tel_object *top, const struct tel_args *args)
+{
+	const struct ccm_config *cfg = &app_source->cfg->ccm;
+	uint64_t up_ns = tel_elapsed_ns(app_source->now_ns(), app_source->start_ns);
+	struct ccm_partner_status st;
+	uint32_t up = 0;
+
+	(void)args;
+	for (uint32_t i = 0; i < cfg->n_partners; i++)
+		up += ccm_read_partner(app_source->ccm, i, &st) == 0 && st.state == CCM_UP;
+	tel_put_u64(top, "id", cfg->node_id);
+	tel_put_text(top, "name", cfg->name);
+	tel_put_text(top, "cluster", cfg->cluster);
+	tel_put_text(top, "role", ccm_role_name(cfg->role));
+	tel_put_text(top, "state", up == cfg->n_partners ? "up" : up > 0 ? "degraded" : "down");
+	tel_put_u64(top, "partners", cfg->n_partners);
+	tel_put_u64(top, "partners_up", up);
+	tel_put_u64(top, "uptime_s", up_ns / 1000000000);
+	tel_put_u64(top, "pid", (uint64_t)getpid());
+	tel_put_text(top, "version", CCM_PROGRAM_VERSION);
+	return NULL;
+}
+
+static void
+partner_key(char key[static TEL_KEY_LEN], uint32_t index)
+{
+	snprintf(key, TEL_KEY_LEN, "partner_%u", app_source->cfg->ccm.partners[index].id);
+}
+
+/* Snapshot of a partner as an object; the control core may stand still in the middle of one. */
+static struct tel_object
+partner_object(uint32_t index, uint64_t now_ns,
+	void (*put)(struct tel_object *o, const struct ccm_partner_status *st, uint64_t now_ns))
+{
+	struct tel_object o = tel_object_new();
+	struct ccm_partner_status st;
+
+	if (ccm_read_partner(app_source->ccm, index, &st) == 0)
+		put(&o, &st, now_ns);
+	else
+		tel_put_text(&o, "error", "the control core stands still");
+	return o;
+}
+
+/* A page of objects, one per partner. */
+static void
+put_partner_list(struct tel_object *top, const struct tel_args *args,
+	void (*put)(struct tel_object *o, const struct ccm_partner_status *st, uint64_t now_ns))
+{
+	uint32_t n = app_source->cfg->ccm.n_partners;
+	uint64_t now_ns = app_source->now_ns();
+	struct tel_list list = tel_list_new(top);
+	uint32_t i = args->n > 0 ? args->v[0] : 0;
+
+	for (; i < n; i++) {
+		struct tel_object o = partner_object(i, now_ns, put);
+		char key[TEL_KEY_LEN];
+
+		partner_key(key, i);
+		if (!tel_list_add(&list, key, &o))
+			break;
+	}
+	tel_put_u64(top, "total", n);
+	if (i < n)
+		tel_put_u64(top, "next", i);
+	tel_put_object(top, "partners", &list.object);
+}
+
+const char *
+tel_answer_partners(struct tel_object *top, const struct tel_args *args)
+{
+	put_partner_list(top, args, put_partner);
+	return NULL;
+}
+
+/* Index of a partner id, or UINT32_MAX. */
+static uint32_t
+partner_index(uint32_t id)
+{
+	const struct ccm_config *cfg = &app_source->cfg->ccm;
+
+	for (uint32_t i = 0; i < cfg->n_partners; i++)
+		if (cfg->partners[i].id == id)
+			return i;
+	return UINT32_MAX;
+}
+
+const char *
+tel_answer_partner(struct tel_object *top, const struct tel_args *args)
+{
+	const struct ccm_partner_config *cfg;
+	struct ccm_partner_status st;
+	uint32_t index;
+
+	if (args->n != 1)
+		return "give a partner's id: /ccm/partner,ID";
+	index = partner_index(args->v[0]);
+	if (index == UINT32_MAX)
+		return "no such partner";
+	if (ccm_read_partner(app_source->ccm, index, &st) != 0)
+		return "the control core stands still";
+	cfg = &app_source->cfg->ccm.partners[index];
+	put_partner(top, &st, app_source->now_ns());
+	tel_put_mac(top, "mac", cfg->mac);
+	tel_put_ip(top, "ip", cfg->ip);
+	tel_put_hex(top, "va", cfg->va);
+	tel_put_format(top, "rkey", "0x%08x", cfg->rkey);
+	tel_put_fields(top, partner_details, &st);
+	return NULL;
+}
+
+const char *
+tel_answer_clients(struct tel_object *top, const struct tel_args *args)
+{
+	struct ccm_client_status clients[CCM_MAX_CLIENTS];
+	uint32_t n = ccm_read_clients(app_source->ccm, clients, CCM_MAX_CLIENTS);
+	struct tel_object list = tel_object_new();
+
+	(void)args;
+	for (uint32_t i = 0; i < n; i++) {
+		struct tel_object o = tel_object_new();
+		char key[TEL_KEY_LEN];
+
+		tel_put_text(&o, "name", clients[i].name);
+		tel_put_u64(&o, "ports", clients[i].ports);
+		tel_put_u64(&o, "memory_bytes", clients[i].memory);
+		tel_put_u64(&o, "partners_up", clients[i].partners_up);
+		tel_put_u64(&o, "ups", clients[i].ups);
+		tel_put_u64(&o, "downs", clients[i].downs);
+		snprintf(key, sizeof(key), "client_%u", i);
+		tel_put_object(&list, key, &o);
+	}
+	tel_put_u64(top, "total", n);
+	tel_put_object(top, "clients", &list);
+	return NULL;
+}
+
+static struct tel_object
+port_object(const struct ccm_port_status *st)
+{
+	struct tel_object o = tel_object_new();
+
+	tel_put_u64(&o, "partner_id", st->port.partner_id);
+	tel_put_text(&o, "client", st->client);
+	tel_put_u64(&o, "index", st->port.index);
+	tel_put_u64(&o, "connected", st->connected);
+	tel_put_u64(&o, "qpn", st->port.qpn);
+	tel_put_u64(&o, "remote_qpn", st->port.remote_qpn);
+	tel_put_u64(&o, "length_bytes", st->port.length);
+	tel_put_hex(&o, "remote_va", st->port.remote_va);
+	tel_put_format(&o, "remote_rkey", "0x%08x", st->port.remote_rkey);
+	tel_put_u64(&o, "posted", st->posted);
+	tel_put_u64(&o, "completed", st->completed);
+	tel_put_u64(&o, "errors", st->errors);
+	return o;
+}
+
+/* Ports of partners first to last - 1 in one row; args->v[1] is where the page begins. */
+const char *
+tel_answer_ports(struct tel_object *top, const struct tel_args *args)
+{
+	struct ccm_port_status ports[CCM_MAX_PORTS];
+	struct tel_list list = tel_list_new(top);
+	uint32_t begin = 0, end = app_source->cfg->ccm.n_partners;
+	uint32_t from = args->n > 1 ? args->v[1] : 0;
+	uint32_t total = 0, next = UINT32_MAX;
+
+	if (args->n > 0 && args->v[0] != 0) {
+		begin = partner_index(args->v[0]);
+		end = begin + 1;
+	}
+	if (begin == UINT32_MAX) {
+		rte_tel_data_free(list.object.data);
+		return "no such partner";
+	}
+	for (uint32_t p = begin; p < end; p++) {
+		uint32_t n = ccm_read_ports(app_source->ccm, p, ports, CCM_MAX_PORTS);
+
+		for (uint32_t i = 0; i < n && !list.full; i++) {
+			struct tel_object o;
+			char key[TEL_KEY_LEN];
+
+			if (total + i < from)
+				continue;
+			o = port_object(&ports[i]);
+			snprintf(key, sizeof(key), "partner_%u_port_%u", ports[i].port.partner_id,
+				i);
+			if (!tel_list_add(&list, key, &o))
+				next = total + i;
+		}
+		total += n;
+	}
+	tel_put_u64(top, "total", total);
+	if (next != UINT32_MAX)
+		tel_put_u64(top, "next", next);
+	tel_put_object(top, "ports", &list.object);
+	return NULL;
+}
+
+static struct tel_object
+event_object(const struct ccm_event *ev, uint64_t now_ns)
+{
+	struct tel_object o = tel_object_new();
+
+	tel_put_u64(&o, "seq", ev->seq);
+	tel_put_u64(&o, "uptime_us", tel_us(tel_elapsed_ns(ev->time_ns, app_source->start_ns)));
+	tel_put_u64(&o, "age_us", tel_us(tel_elapsed_ns(now_ns, ev->time_ns)));
+	tel_put_u64(&o, "partner_id", ev->partner_id);
+	tel_put_text(&o, "from", ccm_state_name(ev->from));
+	tel_put_text(&o, "to", ccm_state_name(ev->to));
+	tel_put_text(&o, "reason", ccm_reason_name(ev->reason));
+	tel_put_hex(&o, "nonce", ev->nonce);
+	tel_put_hex(&o, "partner_nonce", ev->partner_nonce);
+	return o;
+}
+
+/* The newest first; pages go by number, because events come in between. */
+const char *
+tel_answer_events(struct tel_object *top, const struct tel_args *args)
+{
+	struct ccm_event events[EVENTS_MAX];
+	uint32_t n = ccm_read_events(app_source->ccm, events, EVENTS_MAX);
+	uint32_t from = args->n > 0 ? args->v[0] : UINT32_MAX;
+	uint64_t now_ns = app_source->now_ns();
+	struct tel_list list = tel_list_new(top);
+
+	tel_put_u64(top, "total", n);
+	for (uint32_t i = n; i-- > 0;) {
+		struct tel_object o;
+		char key[TEL_KEY_LEN];
+
+		if (events[i].seq > from)
+			continue;
+		o = event_object(&events[i], now_ns);
+		snprintf(key, sizeof(key), "event_%u", events[i].seq);
+		if (!tel_list_add(&list, key, &o)) {
+			tel_put_u64(top, "next", events[i].seq);
+			break;
+		}
+	}
+	tel_put_object(top, "events", &list.object);
+	return NULL;
+}
+
+static void
+put_timing(struct tel_object *o, const struct ccm_partner_status *st, uint64_t now_ns)
+{
+	char key[TEL_KEY_LEN];
+
+	(void)now_ns;
+	for (int i = 0; i < CCM_STEP_COUNT; i++) {
+		snprintf(key, sizeof(key), "%s_us", ccm_step_name(i));
+		tel_put_u64(o, key, tel_us(st->step_ns[i]));
+		snprintf(key, sizeof(key), "%s_ns", ccm_step_name(i));
+		tel_put_u64(o, key, st->step_ns[i]);
+	}
+	tel_put_u64(o, "setup_us", tel_us(st->setup_ns));
+	tel_put_u64(o, "setup_ns", st->setup_ns);
+}
+
+const char *
+tel_answer_timing(struct tel_object *top, const struct tel_args *args)
+{
+	put_partner_list(top, args, put_timing);
+	return NULL;
+}
+
+#define EXERCISE(key, member) \
+	{ \
+		key, offsetof(struct exercise_status, member), TEL_U64 \
+	}
+
+static const struct tel_field exercise_fields[] = {
+	EXERCISE("sessions", sessions),
+	EXERCISE("rounds", rounds),
+	EXERCISE("verified_bytes", verified_bytes),
+	EXERCISE("mismatches", mismatches),
+	EXERCISE("errors", errors),
+	{0},
+};
+
+static struct tel_object
+exercise_object(const struct exercise_status *st)
+{
+	struct tel_object o = tel_object_new();
+
+	tel_put_text(&o, "client", st->client);
+	tel_put_u64(&o, "partner_id", st->partner_id);
+	tel_put_u64(&o, "index", st->port);
+	tel_put_u64(&o, "up", st->up);
+	tel_put_fields(&o, exercise_fields, st);
+	return o;
+}
+
+static void
+exercise_sum(struct exercise_status *sum, uint32_t *up)
+{
+	struct exercise_status st;
+
+	for (uint32_t i = 0; exercise_read(app_source->exercise, i, &st) == 0; i++) {
+		*up += st.up;
+		sum->sessions += st.sessions;
+		sum->rounds += st.rounds;
+		sum->verified_bytes += st.verified_bytes;
+		sum->mismatches += st.mismatches;
+		sum->errors += st.errors;
+	}
+}
+
+const char *
+tel_answer_exercise(struct tel_object *top, const struct tel_args *args)
+{
+	uint32_t n = exercise_count(app_source->exercise);
+	uint32_t i = args->n > 0 ? args->v[0] : 0;
+	struct exercise_status st = {0};
+	struct tel_list list;
+	uint32_t up = 0;
+
+	exercise_sum(&st, &up);
+	tel_put_u64(top, "enabled", exercise_enabled(app_source->exercise));
+	tel_put_u64(top, "total", n);
+	tel_put_u64(top, "up", up);
+	tel_put_fields(top, exercise_fields, &st);
+	list = tel_list_new(top);
+	for (; i < n && exercise_read(app_source->exercise, i, &st) == 0; i++) {
+		struct tel_object o = exercise_object(&st);
+		char key[TEL_KEY_LEN];
+
+		snprintf(key, sizeof(key), "port_%u", i);
+		if (!tel_list_add(&list, key, &o))
+			break;
+	}
+	if (i < n)
+		tel_put_u64(top, "next", i);
+	tel_put_object(top, "ports", &list.object);
+	return NULL;
+}
