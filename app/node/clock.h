@@ -16,7 +16,7 @@ static inline struct node_clock
 node_clock_make(uint64_t tsc_hz)
 {
 	return (struct node_clock){
-		.mult = (uint64_t)(((unsigned __int128)1000000000 << 32) / tsc_hz),
+		.mult = (uint64_t)((((unsigned __int128)1000000000 << 32) + tsc_hz / 2) / tsc_hz),
 	};
 }
 

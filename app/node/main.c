@@ -276,8 +276,12 @@ static int
 data_main(void *arg)
 {
 	struct node *node = arg;
-	uint32_t id = (uint32_t)rte_lcore_index((int)rte_lcore_id()) - 1;
+	uint32_t id = 0;
+	unsigned int lcore;
 
+	/* Among the workers: the main lcore need not be the first one (--main-lcore). */
+	RTE_LCORE_FOREACH_WORKER (lcore)
+		id += lcore < rte_lcore_id();
 	if (id >= node->n_engines)
 		return 0;
 	port_gate_enter(&node->gate, id);
@@ -440,6 +444,7 @@ main(int argc, char **argv)
 	node->clock = node_clock_make(rte_get_tsc_hz());
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
+	signal(SIGPIPE, SIG_IGN); /* whoever read our log may be gone */
 	if (open_port(node) == 0 && create_engines(node) == 0 && create_manager(node) == 0 &&
 		start_telemetry(node) == 0) {
 		run(node);

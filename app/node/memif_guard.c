@@ -4,8 +4,10 @@
 
 #include <rte_interrupts.h>
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,8 +29,8 @@ memif_guard_kept(void)
 }
 
 /*
- * In place of the C library's, for all shared objects; within the C library calls are not
- * redirected. A mapping whose turn does not come in time is kept: a few megabytes of address
+ * Both are in place of the C library's, for all shared objects; within the C library calls are
+ * not redirected. A mapping whose turn does not come in time is kept: a few megabytes of address
  * space are lost then, not the process.
  */
 __attribute__((visibility("default"))) int
@@ -41,4 +43,18 @@ munmap(void *addr, size_t length)
 		return 0;
 	}
 	return (int)syscall(SYS_munmap, addr, length);
+}
+
+__attribute__((visibility("default"))) ssize_t
+sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	ssize_t n = syscall(SYS_sendmsg, fd, msg, flags);
+
+	if (n >= 0 || !rte_thread_is_intr() ||
+		(errno != EPIPE && errno != ECONNRESET && errno != ENOTCONN))
+		return n;
+	n = 0;
+	for (size_t i = 0; i < msg->msg_iovlen; i++)
+		n += (ssize_t)msg->msg_iov[i].iov_len;
+	return n;
 }

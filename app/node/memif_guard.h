@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Protection against memif's driver. When the peer process goes away, the driver clears its
- * "connected" flag and unmaps the shared rings at once, on the EAL interrupt thread. An lcore that
- * is inside rx or tx at that moment, which has read the flag already, touches unmapped memory and
- * takes the process down. The driver offers no hook; but it calls munmap() through the symbol
- * table, so the program brings its own munmap(), which first closes the gate.
+ * Protection against two defects of memif's driver, both on the EAL interrupt thread. It offers no
+ * hook; but it calls the C library through the symbol table, so the program brings its own
+ * munmap() and sendmsg(), which differ for that thread only.
+ *
+ * When the peer process goes away, the driver clears its "connected" flag and unmaps the shared
+ * rings at once. An lcore inside rx or tx that has read the flag already touches unmapped memory
+ * and takes the process down. Hence munmap() first closes the gate and waits for the lcores.
+ *
+ * When a client has gone before a server greets it, the server closes the socket but leaves it in
+ * EAL's list, and EAL panics. Hence a message to a peer that has gone counts as sent; the driver
+ * then learns of the end when it reads, where it cleans up properly.
  */
 
 #include <stdint.h>

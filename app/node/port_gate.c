@@ -39,6 +39,9 @@ port_gate_close(struct port_gate *gate, uint32_t wait_us)
 	/* Pairs with the token's release in start and its acquire in the lcores' reports: who
 	 * has reported this token sees the gate closed. */
 	atomic_fetch_or_explicit(&gate->state, 1, memory_order_seq_cst);
+	/* Pairs with the fence in port_gate_enter(): an lcore that is still counted as away when
+	 * we look sees the gate closed when it comes back. */
+	atomic_thread_fence(memory_order_seq_cst);
 	token = rte_rcu_qsbr_start(gate->rcu);
 	while (rte_rcu_qsbr_check(gate->rcu, token, false) == 0) {
 		if (rte_rdtsc() - start > limit)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "port_watch.h"
 
+#include "log.h"
+
 #include <remu_port.h>
 #include <rte_alarm.h>
 
@@ -16,6 +18,17 @@ enum {
 	CLOSE_WAIT_MS = 300,
 };
 
+/* It reports every failed attempt to connect; we say when the link comes and goes. */
+static void
+hush_memif(void)
+{
+	int type = rte_log_register("pmd.net.memif");
+
+	/* Above its default: somebody is looking into it. */
+	if (type >= 0 && rte_log_get_level((uint32_t)type) <= (int)RTE_LOG_NOTICE)
+		rte_log_set_level((uint32_t)type, RTE_LOG_CRIT);
+}
+
 void
 port_watch_init(struct port_watch *w, struct remu_port *port, struct port_gate *gate)
 {
@@ -26,6 +39,8 @@ port_watch_init(struct port_watch *w, struct remu_port *port, struct port_gate *
 		.memif_client = remu_port_is_memif_client(port),
 		.patience_ns = PATIENCE_NS,
 	};
+	if (w->memif)
+		hush_memif();
 }
 
 static void
@@ -87,6 +102,8 @@ port_watch_poll(struct port_watch *w, uint64_t now)
 		w->patience_ns = PATIENCE_NS;
 		w->next_restart_ns = now;
 	}
+	if (w->link_up != up)
+		NODE_LOG(INFO, "link %s", up ? "up" : "down");
 	w->link_up = up;
 	if (w->memif_client && !up)
 		reconnect(w, now);
