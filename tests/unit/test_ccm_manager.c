@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Whole nodes in one process: managers over engines over a wire with a virtual clock. The wire
- * takes half a round trip and can lose frames; a node can crash and start again.
+ * Whole nodes in one process: managers over engines over two links, one each way, with a virtual
+ * clock. The links take half a round trip and can have faults; a node can crash and start again,
+ * while the links keep what is on its way. Whatever happens, clients' UP and DOWN alternate, and
+ * data that was written is read back the same.
  */
 #include "ccm.h"
+#include "link.h"
 #include "rdma_emul.h"
+#include "roce_bytes.h"
+#include "roce_icrc.h"
+#include "roce_wire.h"
 
 #include <rte_eal.h>
 #include <rte_malloc.h>
@@ -23,8 +29,9 @@ enum {
 	HALF_RTT_NS = 5000,
 	STEP_NS = 500,
 	MS = 1000 * 1000,
-	WIRE = 4096,
 	CHUNK = 3000,
+	FRAME_MAX = 1200, /* a WRITE of 1024 bytes and its headers */
+	FRAMES = 32768,
 };
 
 struct node {
@@ -40,30 +47,31 @@ struct node {
 	uint32_t ups;
 	uint32_t downs;
 	uint32_t completions;
+	uint32_t exchanges;
+	uint32_t mismatches;
 	struct ccm_port port;
 	uint8_t pattern[CHUNK];
 	uint8_t back[CHUNK];
+	bool exchanging;
 	bool verified;
-	/* Frames on their way to this node. */
-	struct {
-		struct rte_mbuf *m;
-		uint64_t at;
-	} wire[WIRE];
-	uint32_t wire_head, wire_tail;
+	uint64_t exchange_at;
+	struct world *world;
 };
 
 struct world {
 	uint64_t now;
 	uint64_t rng;
-	uint32_t loss_percent;
-	bool cut[2]; /* towards node i */
+	struct link links[2]; /* towards node i */
 	struct node nodes[2];
-	uint32_t client_ports;
+	uint64_t traffic_ns; /* pause between two exchanges of data; 0: one per session */
+	bool forging;	     /* frames are changed in a way that nobody can tell */
 	uint16_t version_min[2], version_max[2];
 	const char *cluster[2];
 };
 
 static struct rte_mempool *pool;
+static struct link_pool frames;
+static void *frame_memory;
 
 static uint64_t
 next_random(void *ctx)
@@ -76,6 +84,36 @@ next_random(void *ctx)
 	return w->rng * 0x2545f4914f6cdd1du;
 }
 
+/* Write a new pattern to a place of our own in the other's memory and read it back. */
+static void
+exchange(struct node *n)
+{
+	n->exchanging = true;
+	n->verified = false;
+	n->exchanges++;
+	memset(n->back, 0, sizeof(n->back));
+	for (uint32_t i = 0; i < CHUNK; i++)
+		n->pattern[i] = (uint8_t)(i * 7 + n->id + n->exchanges * 3);
+	assert_int_equal(ccm_port_post(n->ccm, n->port.handle, CCM_PORT_WRITE, n->pattern,
+				 n->id * CHUNK, CHUNK, 1),
+		0);
+	assert_int_equal(ccm_port_post(n->ccm, n->port.handle, CCM_PORT_READ, n->back,
+				 n->id * CHUNK, CHUNK, 2),
+		0);
+}
+
+static void
+on_read_back(struct node *n, uint64_t now)
+{
+	n->exchanging = false;
+	n->verified = memcmp(n->back, n->pattern, CHUNK) == 0;
+	n->exchange_at = now + n->world->traffic_ns;
+	if (n->verified)
+		return;
+	n->mismatches++;
+	assert_true(n->world->forging);
+}
+
 static void
 on_client(void *ctx, const struct ccm_client_event *ev)
 {
@@ -86,26 +124,19 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 		assert_int_equal(n->ups, n->downs);
 		n->ups++;
 		n->port = ev->ports[0];
-		n->verified = false;
-		memset(n->back, 0, sizeof(n->back));
-		for (uint32_t i = 0; i < CHUNK; i++)
-			n->pattern[i] = (uint8_t)(i * 7 + n->id + n->ups);
-		/* Each node writes to a place of its own in the other's memory. */
-		assert_int_equal(ccm_port_post(n->ccm, n->port.handle, CCM_PORT_WRITE, n->pattern,
-					 n->id * CHUNK, CHUNK, 1),
-			0);
-		assert_int_equal(ccm_port_post(n->ccm, n->port.handle, CCM_PORT_READ, n->back,
-					 n->id * CHUNK, CHUNK, 2),
-			0);
+		exchange(n);
 		break;
 	case CCM_CLIENT_DOWN:
 		n->downs++;
 		assert_int_equal(n->ups, n->downs);
+		n->exchanging = false;
+		n->verified = false;
 		break;
 	case CCM_CLIENT_COMPLETED:
+		assert_int_equal(n->ups, n->downs + 1);
 		n->completions++;
 		if (ev->wr_id == 2 && ev->status == REMU_WC_SUCCESS)
-			n->verified = memcmp(n->back, n->pattern, CHUNK) == 0;
+			on_read_back(n, ev->now_ns);
 		break;
 	}
 }
@@ -163,7 +194,9 @@ node_start(struct world *w, uint32_t i)
 	env.memory_size = n->memory_size;
 	assert_int_equal(ccm_create(&cfg, &env, &n->ccm), 0);
 	assert_int_equal(ccm_client_register(n->ccm, &client, on_client, n, &handle), 0);
-	n->ups = n->downs = n->completions = 0;
+	n->ups = n->downs = n->completions = n->exchanges = n->mismatches = 0;
+	n->exchanging = n->verified = false;
+	n->world = w;
 	n->running = true;
 }
 
@@ -180,45 +213,109 @@ node_crash(struct world *w, uint32_t i)
 	free(n->memory);
 }
 
-static void
-node_turn(struct world *w, uint32_t i)
+/* Frames that arrive now; a node that does not run loses them. */
+static bool
+node_receive(struct world *w, uint32_t i)
 {
-	struct node *n = &w->nodes[i], *other = &w->nodes[1 - i];
+	struct node *n = &w->nodes[i];
+	uint8_t frame[FRAME_MAX];
+	bool any = false;
+	uint32_t len;
+
+	while ((len = link_recv(&w->links[i], frame, sizeof(frame), w->now)) != 0) {
+		struct rte_mbuf *m;
+
+		any = true;
+		if (!n->running)
+			continue;
+		m = rte_pktmbuf_alloc(pool);
+		assert_non_null(m);
+		memcpy(rte_pktmbuf_append(m, (uint16_t)len), frame, len);
+		remu_engine_rx(n->engine, &m, 1, w->now);
+	}
+	return any;
+}
+
+static bool
+node_send(struct world *w, uint32_t i)
+{
 	struct rte_mbuf *pkts[32];
+	bool any = false;
 	uint16_t k;
 
-	while (n->wire_head != n->wire_tail && n->wire[n->wire_head % WIRE].at <= w->now) {
-		struct rte_mbuf *m = n->wire[n->wire_head++ % WIRE].m;
-
-		if (n->running && !w->cut[i] && next_random(w) % 100 >= w->loss_percent)
-			remu_engine_rx(n->engine, &m, 1, w->now);
-		else
-			rte_pktmbuf_free(m);
-	}
-	if (!n->running)
-		return;
-	if (!n->control_stopped)
-		ccm_poll(n->ccm, w->now);
-	remu_engine_poll(n->engine, w->now);
-	if (!n->control_stopped)
-		ccm_poll(n->ccm, w->now);
-	remu_engine_poll(n->engine, w->now);
-	while ((k = remu_engine_tx(n->engine, pkts, 32, w->now)) != 0) {
+	while ((k = remu_engine_tx(w->nodes[i].engine, pkts, 32, w->now)) != 0) {
 		for (uint16_t j = 0; j < k; j++) {
-			assert_true(other->wire_tail - other->wire_head < WIRE);
-			other->wire[other->wire_tail % WIRE].m = pkts[j];
-			other->wire[other->wire_tail++ % WIRE].at = w->now + HALF_RTT_NS;
+			assert_int_equal(pkts[j]->nb_segs, 1);
+			link_send(&w->links[1 - i], rte_pktmbuf_mtod(pkts[j], void *),
+				pkts[j]->data_len, w->now);
+			rte_pktmbuf_free(pkts[j]);
 		}
+		any = true;
 	}
+	return any;
+}
+
+/* Returns whether anything has happened. */
+static bool
+node_turn(struct world *w, uint32_t i)
+{
+	struct node *n = &w->nodes[i];
+	bool busy = node_receive(w, i);
+
+	if (!n->running)
+		return busy;
+	for (uint32_t twice = 0; twice < 2; twice++) {
+		if (!n->control_stopped)
+			busy |= ccm_poll(n->ccm, w->now);
+		remu_engine_poll(n->engine, w->now);
+	}
+	if (n->ups != n->downs && !n->exchanging && !n->control_stopped &&
+		(!n->verified || (w->traffic_ns != 0 && w->now >= n->exchange_at))) {
+		exchange(n);
+		busy = true;
+	}
+	return node_send(w, i) || busy;
+}
+
+/* When something will happen though nothing is going on now. */
+static uint64_t
+next_event(const struct world *w)
+{
+	uint64_t at = UINT64_MAX;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct node *n = &w->nodes[i];
+
+		at = RTE_MIN(at, link_next(&w->links[i]));
+		if (!n->running)
+			continue;
+		at = RTE_MIN(at, remu_engine_next_deadline(n->engine));
+		if (n->control_stopped)
+			continue;
+		at = RTE_MIN(at, ccm_next_deadline(n->ccm));
+		if (w->traffic_ns != 0 && n->ups != n->downs && !n->exchanging)
+			at = RTE_MIN(at, n->exchange_at);
+	}
+	return at;
+}
+
+/* One turn of both nodes, then on to the next moment at which something happens. */
+static void
+step(struct world *w, uint64_t end)
+{
+	bool busy = node_turn(w, 0);
+	uint64_t next;
+
+	busy |= node_turn(w, 1);
+	next = busy ? 0 : next_event(w);
+	w->now = RTE_MIN(RTE_MAX(next, w->now + STEP_NS), end);
 }
 
 static void
 run(struct world *w, uint64_t ns)
 {
-	for (uint64_t end = w->now + ns; w->now < end; w->now += STEP_NS) {
-		node_turn(w, 0);
-		node_turn(w, 1);
-	}
+	for (uint64_t end = w->now + ns; w->now < end;)
+		step(w, end);
 }
 
 static struct ccm_partner_status
@@ -251,10 +348,19 @@ run_until_up(struct world *w, uint64_t limit)
 				ccm_state_name(status(w, 1).state),
 				ccm_reason_name(status(w, 1).reason));
 		assert_true(w->now - start <= limit);
-		run(w, STEP_NS);
+		step(w, UINT64_MAX);
 	}
 	return w->now - start;
 }
+
+static void
+set_links(struct world *w, const struct link_config *cfg)
+{
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(link_config(&w->links[i], cfg, w->now), 0);
+}
+
+static const struct link_config quiet = {.delay_ns = HALF_RTT_NS};
 
 static struct world *
 world_new(uint64_t seed)
@@ -265,6 +371,8 @@ world_new(uint64_t seed)
 	w->rng = seed * 0x9e3779b97f4a7c15u + 1;
 	w->nodes[0].id = 1;
 	w->nodes[1].id = 2;
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(link_init(&w->links[i], &frames, 2 * seed + i, &quiet), 0);
 	return w;
 }
 
@@ -272,12 +380,13 @@ static void
 world_free(struct world *w)
 {
 	for (uint32_t i = 0; i < 2; i++) {
-		struct node *n = &w->nodes[i];
-
 		node_crash(w, i);
-		while (n->wire_head != n->wire_tail)
-			rte_pktmbuf_free(n->wire[n->wire_head++ % WIRE].m);
+		/* What the test itself is too small for would be a fault that nobody ordered. */
+		assert_int_equal(link_stats(&w->links[i])->lost[LINK_LOST_POOL], 0);
+		assert_int_equal(link_stats(&w->links[i])->lost[LINK_LOST_SIZE], 0);
+		link_close(&w->links[i]);
 	}
+	assert_int_equal(frames.n_free, frames.n_frames);
 	assert_int_equal(rte_mempool_in_use_count(pool), 0);
 	free(w);
 }
@@ -353,8 +462,10 @@ poll__lossy_wire(void **state)
 	(void)state;
 	for (uint32_t seed = 1; seed <= 30; seed++) {
 		struct world *w = world_new(seed);
+		struct link_config lossy = quiet;
 
-		w->loss_percent = seed % 3 * 10;
+		lossy.loss_ppm = seed % 3 * 100000;
+		set_links(w, &lossy);
 		node_start(w, 0);
 		run(w, next_random(w) % MS);
 		node_start(w, 1);
@@ -373,14 +484,286 @@ poll__partition_heals(void **state)
 	node_start(w, 1);
 	run_until_up(w, 2 * MS);
 	for (uint32_t way = 0; way < 2; way++) {
-		w->cut[way] = true;
+		link_partition(&w->links[way], true, w->now);
 		run(w, 40 * MS);
 		assert_int_not_equal(status(w, 0).state, CCM_UP);
 		assert_int_not_equal(status(w, 1).state, CCM_UP);
-		w->cut[way] = false;
+		link_partition(&w->links[way], false, w->now);
 		run_until_up(w, 500 * (uint64_t)MS);
 	}
 	world_free(w);
+}
+
+static void
+poll__clogged_link(void **state)
+{
+	struct world *w = world_new(8);
+
+	(void)state;
+	node_start(w, 0);
+	node_start(w, 1);
+	run_until_up(w, 2 * MS);
+	for (uint32_t way = 0; way < 2; way++) {
+		/* A short one goes by unnoticed, of a long one both sides know. */
+		uint32_t downs = w->nodes[0].downs;
+
+		link_clog(&w->links[way], w->now + MS, w->now);
+		run(w, 5 * MS);
+		assert_int_equal(w->nodes[0].downs, downs);
+		link_clog(&w->links[way], w->now + 40 * MS, w->now);
+		run(w, 39 * MS);
+		assert_int_not_equal(status(w, 0).state, CCM_UP);
+		assert_int_not_equal(status(w, 1).state, CCM_UP);
+		run_until_up(w, 500 * (uint64_t)MS);
+	}
+	world_free(w);
+}
+
+/* Seal a RoCEv2 frame again, whatever has become of it. */
+static void
+seal(void *ctx, uint8_t *frame, uint32_t len)
+{
+	uint8_t *l3 = frame + ROCE_ETH_LEN;
+	uint32_t end;
+
+	(void)ctx;
+	if (len < ROCE_L2L4_LEN)
+		return;
+	end = ROCE_IPV4_LEN + roce_load_be16(l3 + ROCE_IPV4_LEN + 4);
+	if (end >= ROCE_IPV4_LEN + ROCE_UDP_LEN + ROCE_BTH_LEN + ROCE_ICRC_LEN &&
+		end <= len - ROCE_ETH_LEN)
+		roce_store_le32(l3 + end - ROCE_ICRC_LEN, roce_icrc(l3, end - ROCE_ICRC_LEN));
+}
+
+/* What a scenario has come to, over all its seeds. */
+struct tally {
+	uint64_t ups, exchanges, mismatches;
+	uint64_t recovery_ns; /* longest time until both are up after the faults have stopped */
+	struct link_stats links;
+};
+
+static void
+note_node(struct tally *t, const struct node *n)
+{
+	t->ups += n->ups;
+	t->exchanges += n->exchanges;
+	t->mismatches += n->mismatches;
+}
+
+static void
+note_link(struct tally *t, const struct link *l)
+{
+	const struct link_stats *s = link_stats(l);
+
+	t->links.delivered += s->delivered;
+	t->links.duplicated += s->duplicated;
+	t->links.reordered += s->reordered;
+	for (uint32_t i = 0; i < LINK_LOSS_COUNT; i++)
+		t->links.lost[i] += s->lost[i];
+	for (uint32_t i = 0; i < LINK_DAMAGE_COUNT; i++)
+		t->links.corrupted[i] += s->corrupted[i];
+}
+
+/* Start, work and crash. */
+static void
+live(struct world *w, struct tally *t)
+{
+	node_start(w, next_random(w) & 1);
+	run(w, next_random(w) % MS);
+	node_start(w, w->nodes[0].running);
+	for (uint32_t crashes = 0; crashes < 3; crashes++) {
+		uint32_t victim = next_random(w) & 1;
+
+		run(w, 10 * MS + next_random(w) % (30 * MS));
+		node_crash(w, victim);
+		note_node(t, &w->nodes[victim]);
+		run(w, next_random(w) % (20 * MS));
+		node_start(w, victim);
+	}
+	run(w, 10 * MS + next_random(w) % (30 * MS));
+}
+
+/* Live with these faults; once they stop, both nodes come up, exchange new data, and stay up. */
+static struct tally
+weather(const char *name, const struct link_config *faults, uint32_t first_seed, uint32_t seeds)
+{
+	struct tally t = {0};
+
+	for (uint32_t seed = first_seed; seed < first_seed + seeds; seed++) {
+		struct world *w = world_new(seed);
+		uint32_t downs;
+
+		w->traffic_ns = MS / 2;
+		w->forging = faults->forge_ppm != 0;
+		set_links(w, faults);
+		live(w, &t);
+		set_links(w, &quiet);
+		for (uint32_t i = 0; i < 2; i++)
+			w->nodes[i].verified = false;
+		t.recovery_ns = RTE_MAX(t.recovery_ns, run_until_up(w, 1000 * (uint64_t)MS));
+		/* Forged frames that are still on their way may do harm once more. */
+		downs = w->nodes[0].downs + w->nodes[1].downs;
+		run(w, 30 * MS);
+		assert_true(w->forging || w->nodes[0].downs + w->nodes[1].downs == downs);
+		run_until_up(w, 1000 * (uint64_t)MS);
+		for (uint32_t i = 0; i < 2; i++) {
+			note_node(&t, &w->nodes[i]);
+			note_link(&t, &w->links[i]);
+		}
+		world_free(w);
+	}
+	if (name != NULL)
+		print_message("%s: %lu ups, %lu exchanges (%lu differed), recovery at most %lu "
+			      "us\n",
+			name, (unsigned long)t.ups, (unsigned long)t.exchanges,
+			(unsigned long)t.mismatches, (unsigned long)(t.recovery_ns / 1000));
+	return t;
+}
+
+static void
+faults__duplication(void **state)
+{
+	struct link_config cfg = quiet;
+	struct tally t;
+
+	(void)state;
+	cfg.duplicate_ppm = 200000;
+	cfg.copies_max = 3;
+	cfg.duplicate_max_ns = 200 * 1000;
+	t = weather("duplication", &cfg, 1, 12);
+	assert_true(t.links.duplicated != 0);
+	assert_int_equal(t.mismatches, 0);
+}
+
+static void
+faults__reordering(void **state)
+{
+	struct link_config cfg = quiet;
+	struct tally t;
+
+	(void)state;
+	cfg.reorder_ppm = 250000;
+	cfg.reorder_window = 8;
+	cfg.reorder_ns = 50 * 1000;
+	cfg.jitter_ns = 10 * 1000;
+	t = weather("reordering", &cfg, 1, 12);
+	assert_true(t.links.reordered != 0);
+	assert_int_equal(t.mismatches, 0);
+}
+
+static void
+faults__bursts(void **state)
+{
+	struct link_config cfg = quiet;
+	struct tally t;
+
+	(void)state;
+	cfg.burst_begin_ppm = 20000;
+	cfg.burst_end_ppm = 200000;
+	cfg.burst_loss_ppm = 900000;
+	t = weather("bursts", &cfg, 1, 12);
+	assert_true(t.links.lost[LINK_LOST_BURST] != 0);
+	assert_int_equal(t.mismatches, 0);
+}
+
+static void
+faults__corruption(void **state)
+{
+	struct link_config cfg = quiet;
+	struct tally t;
+
+	(void)state;
+	cfg.flip_ppm = 50000;
+	cfg.cut_ppm = 50000;
+	t = weather("corruption", &cfg, 1, 12);
+	assert_true(t.links.corrupted[LINK_FLIPPED] != 0 && t.links.corrupted[LINK_CUT] != 0);
+	assert_int_equal(t.mismatches, 0);
+}
+
+/* With a valid ICRC nobody can tell: data may differ, but nothing stays broken. */
+static void
+faults__corruption_that_passes_the_icrc(void **state)
+{
+	struct link_config cfg = quiet;
+	struct tally t;
+
+	(void)state;
+	cfg.forge_ppm = 50000;
+	cfg.seal = seal;
+	t = weather("forgery", &cfg, 1, 40);
+	assert_true(t.links.corrupted[LINK_FORGED] != 0);
+	assert_true(t.mismatches != 0);
+}
+
+/* Frames of the ports do not pass, those of the bootstrap queue pairs do. */
+static void
+faults__mtu_clip(void **state)
+{
+	struct link_config cfg = quiet;
+	struct tally t;
+
+	(void)state;
+	cfg.clip = 700;
+	t = weather("MTU clip", &cfg, 1, 4);
+	assert_true(t.links.lost[LINK_LOST_CLIP] != 0);
+	assert_int_equal(t.mismatches, 0);
+}
+
+static void
+faults__swarm(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 1; seed <= 60; seed++) {
+		struct link_config cfg = quiet;
+
+		cfg.seal = seal;
+		link_swarm(seed, &cfg, stdout);
+		fflush(stdout);
+		weather(NULL, &cfg, seed, 1);
+	}
+}
+
+/* Copies that come seconds later, to nodes that have started again since. */
+static void
+faults__late_packets_outlive_reboots(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 1; seed <= 3; seed++) {
+		struct world *w = world_new(seed);
+		struct link_config late = quiet;
+		uint32_t downs[2];
+		uint64_t in_flight;
+
+		late.duplicate_ppm = 200000;
+		late.duplicate_min_ns = 100 * (uint64_t)MS;
+		late.duplicate_max_ns = 5000 * (uint64_t)MS;
+		w->traffic_ns = 2 * MS;
+		set_links(w, &late);
+		node_start(w, 0);
+		node_start(w, 1);
+		for (uint32_t round = 0; round < 6; round++) {
+			run(w, 300 * (uint64_t)MS);
+			for (uint32_t i = 0; i < 2; i++)
+				if (round % 3 == i || round % 3 == 2)
+					node_crash(w, i);
+			run(w, next_random(w) % (20 * MS));
+			for (uint32_t i = 0; i < 2; i++)
+				if (!w->nodes[i].running)
+					node_start(w, i);
+			run_until_up(w, 500 * (uint64_t)MS);
+		}
+		set_links(w, &quiet);
+		in_flight = link_stats(&w->links[0])->in_flight;
+		assert_true(in_flight > 1000);
+		/* They do no harm to the session that there is. */
+		for (uint32_t i = 0; i < 2; i++)
+			downs[i] = w->nodes[i].downs;
+		run(w, 5100 * (uint64_t)MS);
+		assert_true(both_up(w));
+		for (uint32_t i = 0; i < 2; i++)
+			assert_int_equal(w->nodes[i].downs, downs[i]);
+		world_free(w);
+	}
 }
 
 static void
@@ -469,7 +852,19 @@ setup_eal(void **state)
 	if (rte_eal_init((int)(sizeof(argv) / sizeof(argv[0])), (char **)(uintptr_t)argv) < 0)
 		return -1;
 	pool = rte_pktmbuf_pool_create("pool", 8191, 0, 0, 2048, SOCKET_ID_ANY);
-	return pool != NULL ? 0 : -1;
+	frame_memory = malloc(link_pool_size(FRAMES, FRAME_MAX));
+	if (pool == NULL || frame_memory == NULL)
+		return -1;
+	link_pool_init(&frames, frame_memory, FRAMES, FRAME_MAX);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	free(frame_memory);
+	return 0;
 }
 
 int
@@ -481,11 +876,20 @@ main(void)
 		cmocka_unit_test(poll__survives_crashes),
 		cmocka_unit_test(poll__lossy_wire),
 		cmocka_unit_test(poll__partition_heals),
+		cmocka_unit_test(poll__clogged_link),
+		cmocka_unit_test(faults__duplication),
+		cmocka_unit_test(faults__reordering),
+		cmocka_unit_test(faults__bursts),
+		cmocka_unit_test(faults__corruption),
+		cmocka_unit_test(faults__corruption_that_passes_the_icrc),
+		cmocka_unit_test(faults__mtu_clip),
+		cmocka_unit_test(faults__swarm),
+		cmocka_unit_test(faults__late_packets_outlive_reboots),
 		cmocka_unit_test(poll__status_is_served_while_control_core_stands),
 		cmocka_unit_test(stop__partner_is_told),
 		cmocka_unit_test(poll__versions_without_overlap_are_refused),
 		cmocka_unit_test(poll__other_cluster_is_refused),
 	};
 
-	return cmocka_run_group_tests_name("ccm_manager", tests, setup_eal, NULL);
+	return cmocka_run_group_tests_name("ccm_manager", tests, setup_eal, teardown);
 }
