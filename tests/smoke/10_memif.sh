@@ -31,6 +31,7 @@ for side in A B; do
 	other=${PAIR_OTHER[$side]}
 	all=$(telemetry "${PAIR_PREFIX[$side]}" /)
 	for command in "${commands[@]}"; do
+		# shellcheck disable=SC2016 # a variable of jq
 		json_is "$all" '.[] | index([$c]) != null' --arg c "$command" ||
 			fail "node $side: $command is not in the list of commands: $all"
 		json_is "$(telemetry "${PAIR_PREFIX[$side]}" "/help,$command")" '.[] | .[] | length > 10' ||

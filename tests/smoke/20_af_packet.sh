@@ -10,7 +10,7 @@ set -euo pipefail
 
 need_root
 need_tool tcpdump tshark
-/usr/bin/python3 -c 'import scapy' 2>/dev/null || skip "needs scapy"
+"$PYTHON" -c 'import scapy' 2>/dev/null || skip "needs scapy"
 make_pair af_packet
 # Few data, so that tcpdump can follow: 2 KiB a time.
 for side in A B; do

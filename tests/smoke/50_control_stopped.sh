@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # The status record is served by the data lcore, whatever the control core does: B's control thread is
-# stopped for three seconds. Meanwhile B answers READs and A sees the difference between a partner that
+# stopped for four seconds. Meanwhile B answers READs and A sees the difference between a partner that
 # hangs and one that is gone. Afterwards the session comes back by itself.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -19,7 +19,7 @@ wait_state 20 A up
 wait_state 20 B up
 pid=${NODE_PID[B]}
 
-"$SMOKE/stop_thread.py" "$pid" 3 >"$TMP/stop.out" 2>"$TMP/stop.err" &
+"$PYTHON" "$SMOKE/stop_thread.py" "$pid" 4 >"$TMP/stop.out" 2>"$TMP/stop.err" &
 stopper=$!
 wait_for 5 grep -q stopped "$TMP/stop.out" || fail "cannot stop the thread: $(cat "$TMP/stop.err")"
 stopped=${EPOCHREALTIME/[.,]/}

@@ -35,7 +35,9 @@ attempt() {
 }
 
 nothing_left() {
-	[ ! -e "$(dpdk_dir "$PREFIX")" ] || fail "$1: leaves $(dpdk_dir "$PREFIX")"
+	local base
+	base=$(dpdk_dir "$PREFIX")
+	[ ! -e "$base" ] || [ -z "$(find "$base" "${@:2}")" ] || fail "$1: leaves $(ls -l "$base")"
 	! grep -qF "$socket" /proc/net/unix || fail "$1: leaves a socket"
 	! pgrep -f "file-prefix=$PREFIX" >/dev/null || fail "$1: leaves a process"
 }
@@ -171,10 +173,18 @@ starts_not() {
 	esac
 	tail -n 1 "$TMP/err" | grep -qE -- "$pattern" ||
 		fail "$what: last line does not match $pattern: $(cat "$TMP/out" "$TMP/err")"
-	nothing_left "$what"
+	# EAL leaves plain files, which the next start takes over.
+	nothing_left "$what" -type s
 }
 starts_not "no device" '[Ee]thernet (port|device)|ethdev|--vdev' \
 	--no-huge -m 128 --no-pci -l 0 --file-prefix="$PREFIX" -- --config "$TMP/files/good.json"
-jq '.clients[0].memory = "192MiB"' "$good" >"$TMP/files/much.json"
-starts_not "more memory than there is" 'memory' "${eal[@]}" -- --config "$TMP/files/much.json"
+starts_not "no memory for packets" 'packet buffers .*-m\)|EAL: ' --no-huge -m 2 --no-pci -l 0 \
+	--file-prefix="$PREFIX" "--vdev=net_memif0,role=server,socket=$socket" -- --config "$TMP/files/good.json"
+# More memory for clients than the process may have.
+jq '.node.memory_limit = "1TiB" | .clients[0].memory = "512GiB"' "$good" >"$TMP/files/much.json"
+(
+	ulimit -v $((64 * 1024 * 1024))
+	starts_not "more memory than there is" 'memory of the clients' "${eal[@]}" -- \
+		--config "$TMP/files/much.json"
+)
 log passed

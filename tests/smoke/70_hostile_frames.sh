@@ -9,7 +9,7 @@ set -euo pipefail
 
 need_root
 need_tool tcpdump
-/usr/bin/python3 -c 'import scapy' 2>/dev/null || skip "needs scapy"
+"$PYTHON" -c 'import scapy' 2>/dev/null || skip "needs scapy"
 make_pair af_packet
 # Few beats, so that the attacker can meet the expected PSN between two of them.
 for side in A B; do
@@ -20,7 +20,7 @@ wait_state 20 A up
 wait_state 20 B up
 nonce=$(ask B /ccm/partner,1 .nonce)
 
-in_ns "$NS_A" /usr/bin/python3 "$SMOKE/hostile_frames.py" --interface "$IF_A" \
+in_ns "$NS_A" "$PYTHON" "$SMOKE/hostile_frames.py" --interface "$IF_A" \
 	--socket "$(dpdk_dir "${PAIR_PREFIX[B]}")/dpdk_telemetry.v2" --pid "${NODE_PID[B]}" ||
 	fail "node B and the hostile frames"
 

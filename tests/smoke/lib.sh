@@ -14,6 +14,9 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=${BUILD:-$ROOT/build}
 SMOKE=$ROOT/tests/smoke
+# The system's own: scapy is a package of it, and it starts at once.
+PYTHON=/usr/bin/python3
+[ -x "$PYTHON" ] || PYTHON=python3
 TMP=$(mktemp -d "${TMPDIR:-/tmp}/ccm-smoke.XXXXXX")
 
 NS_A='' NS_B='' IF_A=veth_a IF_B=veth_b
@@ -214,7 +217,7 @@ kill_node() {
 telemetry() {
 	local prefix=$1
 	shift
-	"$ROOT/scripts/lib/telemetry.py" --socket "$(dpdk_dir "$prefix")/dpdk_telemetry.v2" "$@"
+	"$PYTHON" "$ROOT/scripts/lib/telemetry.py" --socket "$(dpdk_dir "$prefix")/dpdk_telemetry.v2" "$@"
 }
 
 # telemetry_is FILE_PREFIX COMMAND FILTER: the filter sees the value of the reply.
@@ -263,6 +266,8 @@ make_pair() {
 		PAIR_PREFIX[$side]=$PREFIX
 		PAIR_CONFIG[$side]=$TMP/node-${side,}.json
 		cp "$ROOT/config/node-${side,}.json" "${PAIR_CONFIG[$side]}"
+		# A test may get no CPU for a good part of a second; that is no failure of the partner.
+		change_config "$side" '.timing += {dead_after_us: 1000000, retry_us: 100000}'
 		PAIR_NS[$side]=
 	done
 	PAIR_LCORES[A]="0@${CPUS[0]}"
@@ -342,21 +347,26 @@ wait_exercise() {
 }
 
 # Both are up, with each other's present attempt, and their ports are connected pairwise.
-assert_bound() {
+smoke_bound() {
 	local a b
-	a=$(ask A /ccm/partner,2) b=$(ask B /ccm/partner,1)
-	jq -en --argjson a "$a" --argjson b "$b" '$a.state == "up" and $b.state == "up"
-		and $a.nonce == $b.partner_nonce and $b.nonce == $a.partner_nonce
-		and $a.version == $b.version and $a.path_mtu == $b.path_mtu and $a.ports == $b.ports' \
-		>/dev/null || fail "the nodes are not bound to each other: A: $a B: $b"
-	a=$(ask A /ccm/ports,2) b=$(ask B /ccm/ports,1)
-	jq -en --argjson a "$a" --argjson b "$b" '
-		def ports: [.ports[] | {key: "\(.client) \(.index)", value: .}] | from_entries;
-		($a | ports) as $x | ($b | ports) as $y | ($x | keys) == ($y | keys) and ($x | length) > 0
+	a=$(telemetry "${PAIR_PREFIX[A]}" /ccm/partner,2 /ccm/ports,2) || return 1
+	b=$(telemetry "${PAIR_PREFIX[B]}" /ccm/partner,1 /ccm/ports,1) || return 1
+	BOUND_STATE="A: $a B: $b"
+	jq -en --slurpfile a <(printf '%s' "$a") --slurpfile b <(printf '%s' "$b") '
+		def ports: [.[].ports[] | {key: "\(.client) \(.index)", value: .}] | from_entries;
+		$a[0][] as $p | $b[0][] as $q | ($a[1] | ports) as $x | ($b[1] | ports) as $y
+		| $p.state == "up" and $q.state == "up"
+		and $p.nonce == $q.partner_nonce and $q.nonce == $p.partner_nonce
+		and $p.version == $q.version and $p.path_mtu == $q.path_mtu and $p.ports == $q.ports
+		and ($x | keys) == ($y | keys) and ($x | length) > 0
 		and ($x | keys | all(. as $k | $x[$k].qpn == $y[$k].remote_qpn
 			and $x[$k].remote_qpn == $y[$k].qpn and $x[$k].length_bytes == $y[$k].length_bytes
-			and $x[$k].connected == 1 and $y[$k].connected == 1))' \
-		>/dev/null || fail "the ports do not fit: A: $a B: $b"
+			and $x[$k].connected == 1 and $y[$k].connected == 1))'
+}
+
+# It may take a moment: the nodes are asked one after the other.
+assert_bound() {
+	wait_for 10 smoke_bound || fail "the nodes are not bound to each other: $BOUND_STATE"
 }
 
 # events A|B: all that are kept, as a JSON list, oldest first.
@@ -450,6 +460,6 @@ check_capture() {
 	local file=$1
 	shift
 	need_tool tshark
-	/usr/bin/python3 "$SMOKE/check_capture.py" --mac-a "$MAC_A" --mac-b "$MAC_B" \
+	"$PYTHON" "$SMOKE/check_capture.py" --mac-a "$MAC_A" --mac-b "$MAC_B" \
 		--ip-a "$IP_A" --ip-b "$IP_B" "$@" "$file" || fail "capture ${file##*/}"
 }
