@@ -379,7 +379,8 @@ ccm_port_post(struct ccm *ccm, uint32_t handle, enum ccm_port_op op, void *local
 	if (!set->up || i >= set->n)
 		return -ENOTCONN;
 	slot = &set->slots[i];
-	if (length > slot->port.length || offset > slot->port.length - length)
+	if (length > ROCE_DMA_LEN_MAX || length > slot->port.length ||
+		offset > slot->port.length - length)
 		return -EINVAL;
 	if (slot->wr_tail - slot->wr_head == CCM_PORT_DEPTH)
 		return -EAGAIN;

@@ -156,7 +156,8 @@ on_timer(struct ccm_session *s, uint64_t now)
 			return act;
 	}
 	if (ccm__is_bound(s) && now - s->last_beat_ns > s->cfg.dead_after_ns) {
-		bool answers = now - s->last_answer_ns <= s->cfg.dead_after_ns;
+		/* Hung: it has been answering while its beats stood still. */
+		bool answers = s->last_answer_ns > s->last_beat_ns + 2 * s->cfg.beat_ns;
 
 		act |= ccm__abandon(s, answers ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
 			now);

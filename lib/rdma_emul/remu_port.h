@@ -70,8 +70,8 @@ uint16_t remu_port_max_queues(uint16_t port_id);
  * Configure and start a port.
  *
  * MTU and MAC address are set where the device can: otherwise the MTU is the smaller one, see
- * remu_port_mtu(), and the port is promiscuous. A memif client whose server is not there yet
- * counts as open and has no link, see remu_port_restart().
+ * remu_port_mtu(), and the port is promiscuous. A memif client is not started and has no link
+ * until remu_port_restart().
  *
  * @param error  one line on failure
  * @return 0, -EINVAL (bad configuration), -ENOMEM or the device's negative errno
@@ -105,7 +105,10 @@ bool remu_port_is_memif(const struct remu_port *port);
 /** A memif client: its driver connects in remu_port_restart() only. */
 bool remu_port_is_memif_client(const struct remu_port *port);
 
-/** Stop and start again. No lcore may be inside rx or tx. @return 0 or the device's errno */
+/**
+ * Stop and start again. No lcore may be inside rx or tx. A memif client blocks for as long as its
+ * server stands still with full queues. @return 0 or the device's errno
+ */
 int remu_port_restart(struct remu_port *port);
 
 void remu_port_info(const struct remu_port *port, struct remu_port_info *out);

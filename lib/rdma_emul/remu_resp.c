@@ -345,8 +345,11 @@ remu__resp_request(struct remu_engine *e, struct remu_qp *qp, const struct roce_
 		rs->in_write = false;
 		e->stats.resyncs++;
 	}
-	if (!rs->synced)
-		return REMU_DROP_NOT_SYNCED;
+	if (!rs->synced) {
+		/* A READ of anything but the status record: say so, or a wrong key looks like silence. */
+		return pkt->op->traits & ROCE_T_READ ? refuse(e, qp, pkt->f.psn, REMU_DROP_ACCESS)
+						     : REMU_DROP_NOT_SYNCED;
+	}
 	ahead = remu_psn_diff(pkt->f.psn, rs->epsn);
 	if (ahead < 0)
 		return on_duplicate(e, qp, pkt);

@@ -709,6 +709,39 @@ faults__mtu_clip(void **state)
 	assert_int_equal(t.mismatches, 0);
 }
 
+/* A little loss, many copies and some disorder end no session. */
+static void
+faults__light_ones_end_no_session(void **state)
+{
+	struct link_config cfg = quiet;
+	uint64_t exchanges = 0;
+
+	(void)state;
+	cfg.loss_ppm = 20000;
+	cfg.duplicate_ppm = 200000;
+	cfg.duplicate_max_ns = 100 * 1000;
+	cfg.reorder_ppm = 50000;
+	cfg.reorder_window = 4;
+	cfg.reorder_ns = 20 * 1000;
+	for (uint32_t seed = 1; seed <= 10; seed++) {
+		struct world *w = world_new(seed);
+
+		w->traffic_ns = MS / 10;
+		node_start(w, 0);
+		node_start(w, 1);
+		run_until_up(w, 2 * MS);
+		set_links(w, &cfg);
+		run(w, 200 * (uint64_t)MS);
+		for (uint32_t i = 0; i < 2; i++) {
+			assert_int_equal(w->nodes[i].downs, 0);
+			exchanges += w->nodes[i].exchanges;
+		}
+		world_free(w);
+	}
+	print_message("%lu exchanges\n", (unsigned long)exchanges);
+	assert_true(exchanges > 5000);
+}
+
 static void
 faults__swarm(void **state)
 {
@@ -883,6 +916,7 @@ main(void)
 		cmocka_unit_test(faults__corruption),
 		cmocka_unit_test(faults__corruption_that_passes_the_icrc),
 		cmocka_unit_test(faults__mtu_clip),
+		cmocka_unit_test(faults__light_ones_end_no_session),
 		cmocka_unit_test(faults__swarm),
 		cmocka_unit_test(faults__late_packets_outlive_reboots),
 		cmocka_unit_test(poll__status_is_served_while_control_core_stands),

@@ -10,7 +10,7 @@
 
 enum {
 	READERS = 2,
-	ENOUGH = 20000, /* copies per reader */
+	ENOUGH = 5000, /* copies per reader */
 	MAX_TURNS = 50 * 1000 * 1000,
 };
 

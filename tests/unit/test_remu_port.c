@@ -191,6 +191,7 @@ info__of_a_device_without_address_filter(void **state)
 
 	(void)state;
 	cfg.n_queues = 3;
+	assert_int_equal(rte_eth_promiscuous_disable(cfg.port_id), 0);
 	port = open_port(&cfg);
 	remu_port_info(port, &info);
 	assert_string_equal(info.name, "net_ring0");
