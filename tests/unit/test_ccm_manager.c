@@ -66,6 +66,7 @@ struct world {
 	uint64_t traffic_ns; /* pause between two exchanges of data; 0: one per session */
 	bool forging;	     /* frames are changed in a way that nobody can tell */
 	uint16_t version_min[2], version_max[2];
+	uint32_t rkey_error[2]; /* what node i has wrong about its partner's key */
 	const char *cluster[2];
 };
 
@@ -167,7 +168,7 @@ node_start(struct world *w, uint32_t i)
 			.qpn = 0x100,
 			.remote_qpn = 0x100,
 			.va = 0x100000,
-			.rkey = 0xc0de0001}},
+			.rkey = 0xc0de0001 + w->rkey_error[i]}},
 	};
 	struct remu_engine_config ecfg = {
 		.pool = pool,
@@ -859,6 +860,25 @@ poll__versions_without_overlap_are_refused(void **state)
 }
 
 static void
+poll__wrong_key_is_told(void **state)
+{
+	struct world *w = world_new(9);
+
+	(void)state;
+	w->rkey_error[1] = 8;
+	node_start(w, 0);
+	node_start(w, 1);
+	run(w, 500 * (uint64_t)MS);
+	/* The one with the wrong key learns why; the other one is answered, but never written to. */
+	assert_int_equal(status(w, 1).state, CCM_SEARCH);
+	assert_int_equal(status(w, 1).reason, CCM_REASON_ACCESS);
+	assert_int_equal(status(w, 0).state, CCM_SEARCH);
+	assert_int_equal(status(w, 0).reason, CCM_REASON_WAITING);
+	assert_true(remu_engine_stats(w->nodes[0].engine)->drops[REMU_DROP_ACCESS] > 0);
+	world_free(w);
+}
+
+static void
 poll__other_cluster_is_refused(void **state)
 {
 	struct world *w = world_new(7);
@@ -923,6 +943,7 @@ main(void)
 		cmocka_unit_test(stop__partner_is_told),
 		cmocka_unit_test(poll__versions_without_overlap_are_refused),
 		cmocka_unit_test(poll__other_cluster_is_refused),
+		cmocka_unit_test(poll__wrong_key_is_told),
 	};
 
 	return cmocka_run_group_tests_name("ccm_manager", tests, setup_eal, teardown);
