@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Opening a port is a ladder of steps over the device's abilities. Checksums are not offloaded:
- * the codec derives the IPv4 checksum from a precomputed sum in a few instructions, and the ICRC
- * has no offload.
+ * Opening a port is a ladder of steps over the device's abilities. A device that can computes the
+ * IPv4 checksum, which the ICRC does not cover; for the others the codec has put it in already.
  */
 #include "remu_port.h"
+#include "roce_wire.h"
 
 #include <rte_dev.h>
 #include <rte_devargs.h>
@@ -111,6 +111,7 @@ configure(struct opening *o)
 		conf.rx_adv_conf.rss_conf.rss_hf = rss_hf;
 		p->rss = true;
 	}
+	conf.txmode.offloads = o->dev.tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
 	p->rx_offloads = conf.rxmode.offloads;
 	p->tx_offloads = conf.txmode.offloads;
 	rc = rte_eth_dev_configure(p->cfg.port_id, p->cfg.n_queues, p->cfg.n_queues, &conf);
@@ -247,12 +248,24 @@ remu_port_rx(struct remu_port *p, uint16_t queue, struct rte_mbuf **pkts, uint16
 	return rte_eth_rx_burst(p->cfg.port_id, queue, pkts, n);
 }
 
+/* Drivers want the checksum field to be zero. */
+static void
+offload_checksum(struct rte_mbuf *m)
+{
+	memset(rte_pktmbuf_mtod_offset(m, char *, ROCE_ETH_LEN + ROCE_IPV4_CSUM_OFFSET), 0, 2);
+	m->l2_len = ROCE_ETH_LEN;
+	m->l3_len = ROCE_IPV4_LEN;
+	m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+}
+
 uint16_t
 remu_port_tx(struct remu_port *p, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 
+		if (p->tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM)
+			offload_checksum(m);
 		/* Behind the ICRC: receivers go by the length in the IP header. */
 		if (unlikely(m->pkt_len < REMU_PORT_FRAME_MIN)) {
 			uint16_t pad = (uint16_t)(REMU_PORT_FRAME_MIN - m->pkt_len);

@@ -86,8 +86,8 @@ void remu_port_close(struct remu_port *port);
 uint16_t remu_port_rx(struct remu_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
 
 /**
- * Send frames; those shorter than Ethernet allows are filled up with zeros. The caller keeps the
- * ones not sent. @return how many were sent
+ * Send RoCEv2 frames over IPv4; those shorter than Ethernet allows are filled up with zeros. The
+ * caller keeps the ones not sent. @return how many were sent
  */
 uint16_t remu_port_tx(struct remu_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
 
