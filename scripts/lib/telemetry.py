@@ -38,7 +38,7 @@ def find_socket(file_prefix="rte"):
 class Telemetry:
     """One connection. The process greets first; then every command has one reply."""
 
-    def __init__(self, path, timeout=5.0):
+    def __init__(self, path, timeout=20.0):
         self.path = path
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -82,7 +82,7 @@ def main():
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--file-prefix", default="rte", help="of the DPDK process (rte)")
     where.add_argument("--socket", help="path of the socket")
-    parser.add_argument("--timeout", type=float, default=5.0, help="seconds per answer (5)")
+    parser.add_argument("--timeout", type=float, default=20.0, help="seconds per answer (20)")
     parser.add_argument("commands", nargs="+", metavar="CMD[,PARAMETERS]")
     args = parser.parse_args()
     try:

@@ -46,7 +46,10 @@ log "net_memif:"
 shape "$one" "$one" 1 1
 shape "$two" "$two" 1 1
 shape "$one" "$two" 1 1
-shape "$three" "$three" 2 2
+# Three lcores that never sleep, on each node: with fewer CPUs than that they crowd everything else
+# out for seconds. CROWDED=1 tries it all the same.
+[ "$(nproc)" -lt 4 ] || CROWDED=1
+[ -z "${CROWDED:-}" ] || shape "$three" "$three" 2 2
 
 if [ "$(id -u)" -eq 0 ]; then
 	log "net_af_packet:"
@@ -55,7 +58,8 @@ if [ "$(id -u)" -eq 0 ]; then
 	for side in A B; do
 		PAIR_VDEV[$side]+=,qpairs=2
 	done
-	shape "$three" "$three" 2 2
-	shape "$three" "$one" 2 1
+	[ -z "${CROWDED:-}" ] || shape "$three" "$three" 2 2
+	[ -z "${CROWDED:-}" ] || shape "$three" "$one" 2 1
 fi
+[ -n "${CROWDED:-}" ] || log "left out, for want of CPUs: nodes with two data lcores"
 log passed
