@@ -49,13 +49,9 @@ data_lcore_fini(struct data_lcore *d)
 uint32_t
 data_frame_qpn(const uint8_t *frame, uint32_t len)
 {
-	const uint8_t *bth = frame + ROCE_L2L4_LEN;
+	uint32_t qpn;
 
-	if (len < ROCE_L2L4_LEN + ROCE_BTH_LEN ||
-		roce_load_be16(frame + 12) != ROCE_ETHERTYPE_IPV4 || frame[ROCE_ETH_LEN] != 0x45 ||
-		roce_load_be16(bth - 6) != ROCE_UDP_PORT)
-		return UINT32_MAX;
-	return roce_load_be24(bth + offsetof(struct roce_bth, dest_qpn));
+	return roce_peek_qpn(frame, len, &qpn) ? qpn : UINT32_MAX;
 }
 
 /* Give frames of other engines' queue pairs to their lcores. Returns how many are ours. */

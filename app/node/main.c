@@ -41,6 +41,7 @@ enum {
 	POOL_CACHE = 128, /* mbufs that each lcore may keep to itself */
 	SQ_DEPTH = CCM_PORT_DEPTH,
 	WINDOW = 64,	       /* packets in flight per queue pair */
+	HOLD = 256,	       /* received mbufs kept behind gaps, per engine */
 	CHANNEL_DEPTH = 1024,  /* work requests and verbs under way per engine */
 	LEAVE_NS = 1000000000, /* longest wait for partners to be told that we stop */
 	IDLE_NS = 200000,      /* quiet time before the control core sleeps */
@@ -173,7 +174,7 @@ open_port(struct node *node)
 	if (workers > node->n_engines)
 		NODE_LOG(WARNING, "%u of %u data lcores stay idle: the device has no more queues",
 			workers - node->n_engines, workers);
-	mbufs = node->n_engines * (2 * RING + 4 * DATA_BURST + DATA_INBOX) +
+	mbufs = node->n_engines * (2 * RING + 4 * DATA_BURST + DATA_INBOX + HOLD) +
 		rte_lcore_count() * POOL_CACHE;
 	node->pool = rte_pktmbuf_pool_create("ccm", mbufs, POOL_CACHE, 0,
 		(uint16_t)RTE_MAX(room, (uint32_t)RTE_MBUF_DEFAULT_BUF_SIZE), SOCKET_ID_ANY);
@@ -206,6 +207,7 @@ create_engines(struct node *node)
 		.max_mrs = partners * (CCM_REGION_KEYS + ports),
 		.sq_depth = SQ_DEPTH,
 		.window = WINDOW,
+		.hold_max = HOLD,
 		.socket_id = SOCKET_ID_ANY,
 	};
 	int rc;

@@ -7,6 +7,7 @@
 
 #include <rte_malloc.h>
 
+#include <assert.h>
 #include <errno.h>
 
 struct rte_ring *
@@ -61,6 +62,16 @@ remu__channel_free(struct remu_channel *ch)
 	rte_free(ch);
 }
 
+void
+remu__channel_push(struct remu_channel *ch, struct remu_wc *wc)
+{
+	int rc = rte_ring_sp_enqueue_elem(ch->up, wc, sizeof(*wc));
+
+	/* Whoever posts is admitted only when the completion has its place. */
+	assert(rc == 0);
+	RTE_SET_USED(rc);
+}
+
 static int
 send(struct remu_channel *ch, struct remu_cmd *cmd)
 {
@@ -76,6 +87,12 @@ int
 remu_channel_post(struct remu_channel *ch, uint32_t qpn, const struct remu_wr *wr)
 {
 	return send(ch, &(struct remu_cmd){.kind = REMU_CMD_POST, .qpn = qpn, .u.wr = *wr});
+}
+
+int
+remu_channel_post_recv(struct remu_channel *ch, uint32_t qpn, const struct remu_recv_wr *wr)
+{
+	return send(ch, &(struct remu_cmd){.kind = REMU_CMD_POST_RECV, .qpn = qpn, .u.recv = *wr});
 }
 
 int
@@ -151,6 +168,16 @@ own_qp(struct remu_engine *e, const struct remu_channel *ch, uint32_t qpn)
 	return qp != NULL && qp->channel == ch ? qp : NULL;
 }
 
+/* What cannot be posted ends with an error. */
+static void
+reject(struct remu_engine *e, struct remu_channel *ch, uint32_t qpn, struct remu_wc *wc)
+{
+	wc->qpn = qpn;
+	wc->status = REMU_WC_LOC_QP_OP_ERR;
+	e->stats.wc_error++;
+	remu__channel_push(ch, wc);
+}
+
 static void
 serve_post(struct remu_engine *e, struct remu_channel *ch, const struct remu_cmd *cmd, uint64_t now)
 {
@@ -158,21 +185,38 @@ serve_post(struct remu_engine *e, struct remu_channel *ch, const struct remu_cmd
 
 	if (qp != NULL && remu_qp_post(e, qp, &cmd->u.wr, now) == 0)
 		return;
-	remu__complete(e, ch,
+	reject(e, ch, cmd->qpn,
 		&(struct remu_wc){
 			.wr_id = cmd->u.wr.wr_id,
-			.qpn = cmd->qpn,
 			.kind = REMU_WC_WORK,
-			.status = REMU_WC_LOC_QP_OP_ERR,
 			.opcode = cmd->u.wr.opcode,
+		});
+}
+
+static void
+serve_post_recv(struct remu_engine *e, struct remu_channel *ch, const struct remu_cmd *cmd)
+{
+	struct remu_qp *qp = own_qp(e, ch, cmd->qpn);
+
+	if (qp != NULL && remu_qp_post_recv(e, qp, &cmd->u.recv) == 0)
+		return;
+	reject(e, ch, cmd->qpn,
+		&(struct remu_wc){
+			.wr_id = cmd->u.recv.wr_id,
+			.kind = REMU_WC_RECV,
+			.opcode = REMU_WR_SEND,
 		});
 }
 
 static int
 qp_open(struct remu_engine *e, struct remu_channel *ch, const struct remu_qp_config *cfg)
 {
+	struct remu_qp_config own = *cfg;
 	struct remu_qp *qp;
-	int rc = remu_qp_create(e, cfg, &qp);
+	int rc;
+
+	own.send_cq = own.recv_cq = NULL; /* the channel takes their place */
+	rc = remu_qp_create(e, &own, &qp);
 
 	if (rc != 0)
 		return rc;
@@ -227,16 +271,17 @@ remu__channel_serve(struct remu_engine *e, struct remu_channel *ch, uint64_t now
 
 	n = rte_ring_sc_dequeue_burst_elem(ch->down, cmds, sizeof(cmds[0]), REMU_CMD_BURST, NULL);
 	for (uint32_t i = 0; i < n; i++) {
-		if (cmds[i].kind == REMU_CMD_POST) {
+		if (cmds[i].kind == REMU_CMD_POST)
 			serve_post(e, ch, &cmds[i], now);
-			continue;
-		}
-		remu__complete(e, ch,
-			&(struct remu_wc){
-				.wr_id = cmds[i].cookie,
-				.qpn = cmds[i].qpn,
-				.result = serve_verb(e, ch, &cmds[i]),
-				.kind = REMU_WC_VERB,
-			});
+		else if (cmds[i].kind == REMU_CMD_POST_RECV)
+			serve_post_recv(e, ch, &cmds[i]);
+		else
+			remu__channel_push(ch,
+				&(struct remu_wc){
+					.wr_id = cmds[i].cookie,
+					.qpn = cmds[i].qpn,
+					.result = serve_verb(e, ch, &cmds[i]),
+					.kind = REMU_WC_VERB,
+				});
 	}
 }

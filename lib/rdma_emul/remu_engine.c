@@ -7,10 +7,34 @@
 #include "roce_icrc.h"
 
 #include <rte_malloc.h>
+#include <rte_mempool.h>
 #include <rte_prefetch.h>
 
 #include <errno.h>
 #include <string.h>
+
+enum {
+	CNP_INTERVAL_US = 50,
+	REACK_PER_S = 1000000,
+	REPLAY_BYTES_PER_S = 1 << 30,
+};
+
+static bool
+is_zero(const struct roce_gid *gid)
+{
+	return memcmp(gid, &(struct roce_gid){0}, sizeof(*gid)) == 0;
+}
+
+/* One address, or one of each family. */
+static bool
+gids_ok(const struct remu_engine_config *cfg)
+{
+	if (!remu__gid_ok(&cfg->gid))
+		return false;
+	return is_zero(&cfg->gid2) ||
+		(remu__gid_ok(&cfg->gid2) &&
+			roce_gid_is_ipv4(&cfg->gid) != roce_gid_is_ipv4(&cfg->gid2));
+}
 
 static bool
 config_ok(const struct remu_engine_config *cfg)
@@ -19,7 +43,50 @@ config_ok(const struct remu_engine_config *cfg)
 		cfg->max_qps >= 1 && cfg->max_qps <= 65536 && cfg->max_mrs >= 1 &&
 		cfg->max_mrs <= 65536 && cfg->sq_depth >= 2 && cfg->sq_depth <= 4096 &&
 		rte_is_power_of_2(cfg->sq_depth) && cfg->window >= 1 && cfg->window <= 4096 &&
-		roce_gid_to_ipv4(&cfg->gid) != 0;
+		(cfg->rq_depth == 0 ||
+			(cfg->rq_depth <= 4096 && rte_is_power_of_2(cfg->rq_depth))) &&
+		(cfg->disable & ~REMU_RECOVERY_ALL) == 0 && gids_ok(cfg);
+}
+
+static uint32_t
+or_default(uint32_t value, uint32_t otherwise)
+{
+	return value != 0 ? value : otherwise;
+}
+
+static void *
+zalloc(const char *name, size_t bytes, int socket_id)
+{
+	return rte_zmalloc_socket(name, bytes, RTE_CACHE_LINE_SIZE, socket_id);
+}
+
+static int
+allocate(struct remu_engine *e)
+{
+	const struct remu_engine_config *cfg = &e->cfg;
+	size_t n = cfg->max_qps, bitmap_bytes = (e->bitmap_mask + 1) / 8;
+	uint32_t completions = (uint32_t)RTE_MIN(n * (cfg->sq_depth + cfg->rq_depth),
+		(size_t)65536);
+
+	e->qps = zalloc("remu_qps", n * sizeof(*e->qps), cfg->socket_id);
+	e->wqes = zalloc("remu_wqes", n * cfg->sq_depth * sizeof(*e->wqes), cfg->socket_id);
+	e->recvs = zalloc("remu_recvs", n * cfg->rq_depth * sizeof(*e->recvs) + 1, cfg->socket_id);
+	e->bitmaps = zalloc("remu_bitmaps", n * 2 * bitmap_bytes, cfg->socket_id);
+	e->mrs = zalloc("remu_mrs", cfg->max_mrs * sizeof(*e->mrs), cfg->socket_id);
+	if (e->qps == NULL || e->wqes == NULL || e->recvs == NULL || e->bitmaps == NULL ||
+		e->mrs == NULL ||
+		remu__cq_init(&e->cq, completions, cfg->max_qps, cfg->socket_id) != 0 ||
+		remu_table_init(&e->qp_table, cfg->max_qps, cfg->socket_id) != 0 ||
+		remu_table_init(&e->mr_table, cfg->max_mrs, cfg->socket_id) != 0 ||
+		remu_timers_init(&e->timers, cfg->max_qps, cfg->socket_id) != 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		e->qps[i].req.sq = &e->wqes[i * cfg->sq_depth];
+		e->qps[i].resp.rq = &e->recvs[i * cfg->rq_depth];
+		e->qps[i].req.got = &e->bitmaps[2 * i * bitmap_bytes / 8];
+		e->qps[i].req.restarts = &e->bitmaps[(2 * i + 1) * bitmap_bytes / 8];
+	}
+	return 0;
 }
 
 int
@@ -34,25 +101,18 @@ remu_engine_create(const struct remu_engine_config *cfg, struct remu_engine **ou
 	if (e == NULL)
 		return -ENOMEM;
 	e->cfg = *cfg;
-	e->local_depth = RTE_MIN(cfg->max_qps * cfg->sq_depth, 65536u);
-	e->qps = rte_zmalloc_socket("remu_qps", cfg->max_qps * sizeof(*e->qps), RTE_CACHE_LINE_SIZE,
-		cfg->socket_id);
-	e->wqes = rte_zmalloc_socket("remu_wqes",
-		(size_t)cfg->max_qps * cfg->sq_depth * sizeof(*e->wqes), RTE_CACHE_LINE_SIZE,
-		cfg->socket_id);
-	e->mrs = rte_zmalloc_socket("remu_mrs", cfg->max_mrs * sizeof(*e->mrs), RTE_CACHE_LINE_SIZE,
-		cfg->socket_id);
-	e->local_up = remu__ring_create(e->local_depth + cfg->max_qps, sizeof(struct remu_wc),
-		cfg->socket_id);
-	if (e->qps == NULL || e->wqes == NULL || e->mrs == NULL || e->local_up == NULL ||
-		remu_table_init(&e->qp_table, cfg->max_qps, cfg->socket_id) != 0 ||
-		remu_table_init(&e->mr_table, cfg->max_mrs, cfg->socket_id) != 0 ||
-		remu_timers_init(&e->timers, cfg->max_qps, cfg->socket_id) != 0) {
+	/* What is kept is missing for sending: never more than a part of the pool. */
+	e->cfg.hold_max = or_default(cfg->hold_max,
+		RTE_MIN(cfg->pool->size / 8, (uint32_t)REMU_HOLD_ALL));
+	e->cfg.cnp_interval_us = or_default(cfg->cnp_interval_us, CNP_INTERVAL_US);
+	e->cfg.reack_per_s = or_default(cfg->reack_per_s, REACK_PER_S);
+	e->cfg.replay_bytes_per_s = or_default(cfg->replay_bytes_per_s, REPLAY_BYTES_PER_S);
+	e->reack_cost_ns = 1000000000 / e->cfg.reack_per_s;
+	e->bitmap_mask = RTE_MAX(rte_align32pow2(cfg->window), 64u) - 1;
+	if (allocate(e) != 0) {
 		remu_engine_destroy(e);
 		return -ENOMEM;
 	}
-	for (uint32_t i = 0; i < cfg->max_qps; i++)
-		e->qps[i].req.sq = &e->wqes[(size_t)i * cfg->sq_depth];
 	*out = e;
 	return 0;
 }
@@ -64,22 +124,27 @@ remu_engine_destroy(struct remu_engine *e)
 		return;
 	for (uint32_t i = 0; i < e->n_channels; i++)
 		remu__channel_free(e->channels[i]);
+	if (e->qps != NULL)
+		for (uint32_t i = 0; i < e->cfg.max_qps; i++)
+			remu__hold_flush(e, &e->qps[i]);
 	remu_timers_free(&e->timers);
 	remu_table_free(&e->mr_table);
 	remu_table_free(&e->qp_table);
-	rte_free(e->local_up);
+	remu__cq_free_all(e);
 	rte_free(e->mrs);
+	rte_free(e->bitmaps);
+	rte_free(e->recvs);
 	rte_free(e->wqes);
 	rte_free(e->qps);
 	rte_free(e);
 }
 
 struct rte_mbuf *
-remu__frame_begin(struct remu_engine *e, struct remu_qp *qp, struct roce_fields *f,
+remu__frame_begin(struct remu_engine *e, struct remu_qp *qp, const struct roce_fields *f,
 	uint32_t payload_len, uint8_t **payload)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(e->cfg.pool);
-	size_t len = roce_frame_len(f->opcode, payload_len);
+	size_t len = roce_frame_len(&qp->flow, f->opcode, payload_len);
 	uint8_t *frame;
 
 	if (unlikely(m == NULL || rte_pktmbuf_tailroom(m) < len)) {
@@ -95,11 +160,12 @@ remu__frame_begin(struct remu_engine *e, struct remu_qp *qp, struct roce_fields 
 }
 
 void
-remu__frame_end(struct remu_engine *e, struct rte_mbuf *m, uint8_t *payload, uint32_t payload_len)
+remu__frame_end(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf *m, uint8_t *payload,
+	uint32_t payload_len)
 {
 	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
 
-	roce_seal(frame, (size_t)(payload - frame), payload_len);
+	roce_seal(&qp->flow, frame, (size_t)(payload - frame), payload_len);
 	e->stats.tx_packets++;
 	e->stats.tx_bytes += m->pkt_len;
 }
@@ -111,7 +177,41 @@ pkey_ok(uint16_t pkey)
 	return (pkey & 0x7fff) == (ROCE_PKEY_DEFAULT & 0x7fff);
 }
 
-/* Every check that does not depend on what the packet asks, then requester or responder. */
+/* Whether a packet comes from the peer of this queue pair, by the way that was agreed. */
+static enum remu_drop
+check_peer(const struct remu_qp *qp, const struct roce_packet *pkt)
+{
+	uint16_t vlan = qp->tagged ? qp->vlan_tci & 0xfff : 0;
+
+	if (unlikely(memcmp(pkt->src_mac, qp->peer_mac, 6) != 0))
+		return REMU_DROP_SRC_MAC;
+	if (unlikely(memcmp(&pkt->src, &qp->peer_gid, sizeof(pkt->src)) != 0))
+		return REMU_DROP_SRC_IP;
+	if (unlikely(memcmp(&pkt->dst, &qp->gid, sizeof(pkt->dst)) != 0))
+		return REMU_DROP_DST_IP;
+	/* VLAN ID 0 only gives a priority: the frame belongs to no VLAN (802.1Q, 9.6). */
+	if (unlikely((pkt->tagged ? pkt->vlan_tci & 0xfff : 0) != vlan))
+		return REMU_DROP_VLAN;
+	if (unlikely(qp->peer_sport != 0 && pkt->udp_sport != qp->peer_sport))
+		return REMU_DROP_SRC_PORT;
+	return REMU_DROP_NONE;
+}
+
+/* Tell the peer that its packets meet congestion, but not more often than the interval. */
+static void
+echo_congestion(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
+{
+	if (now < qp->resp.cnp_after)
+		return;
+	qp->resp.cnp_after = now + e->cfg.cnp_interval_us * 1000ull;
+	qp->resp.cnp_due = true;
+	remu__qp_schedule(e, qp);
+}
+
+/*
+ * Every check that does not depend on what the packet asks, then requester or responder.
+ * REMU_HELD: the mbuf is kept.
+ */
 static enum remu_drop
 receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 {
@@ -126,7 +226,8 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 		return drop;
 	if (unlikely(memcmp(pkt.dst_mac, e->cfg.mac, 6) != 0))
 		return REMU_DROP_DST_MAC;
-	if (unlikely(memcmp(&pkt.dst, &e->cfg.gid, sizeof(pkt.dst)) != 0))
+	if (unlikely(memcmp(&pkt.dst, &e->cfg.gid, sizeof(pkt.dst)) != 0 &&
+		    memcmp(&pkt.dst, &e->cfg.gid2, sizeof(pkt.dst)) != 0))
 		return REMU_DROP_DST_IP;
 	if (unlikely(!roce_icrc_ok(pkt.l3, pkt.icrc_span)))
 		return REMU_DROP_ICRC;
@@ -136,26 +237,41 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 	if (unlikely(qp == NULL))
 		return REMU_DROP_QPN;
 	if (unlikely(qp->state != REMU_QP_RTR && qp->state != REMU_QP_RTS &&
-		    qp->state != REMU_QP_SQE))
+		    qp->state != REMU_QP_SQD && qp->state != REMU_QP_SQE))
 		return REMU_DROP_QP_STATE;
-	if (unlikely(memcmp(pkt.src_mac, qp->peer_mac, 6) != 0))
-		return REMU_DROP_SRC_MAC;
-	if (unlikely(memcmp(&pkt.src, &qp->peer_gid, sizeof(pkt.src)) != 0))
-		return REMU_DROP_SRC_IP;
+	drop = check_peer(qp, &pkt);
+	if (unlikely(drop != REMU_DROP_NONE))
+		return drop;
+	if (pkt.op->traits & ROCE_T_CNP) {
+		remu__req_cnp(e, qp, now);
+		return REMU_DROP_NONE;
+	}
+	if (unlikely((pkt.tos & ROCE_ECN_MASK) == ROCE_ECN_CE))
+		echo_congestion(e, qp, now);
 	if (pkt.op->traits & ROCE_T_REQUEST)
-		return remu__resp_request(e, qp, &pkt);
-	return remu__req_response(e, qp, &pkt, now);
+		drop = remu__resp_request(e, qp, &pkt, m, now);
+	else
+		drop = remu__req_response(e, qp, &pkt, now);
+	if (drop == REMU_DROP_NONE && (qp->flags & REMU_QP_PIN_SPORT))
+		qp->peer_sport = pkt.udp_sport;
+	return drop;
 }
 
 void
 remu_engine_rx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t n, uint64_t now)
 {
 	for (uint16_t i = 0; i < n; i++) {
+		enum remu_drop verdict;
+
 		if (i + 1 < n)
 			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + 1], const void *));
 		e->stats.rx_packets++;
 		e->stats.rx_bytes += pkts[i]->pkt_len;
-		e->stats.drops[receive(e, pkts[i], now)]++;
+		verdict = receive(e, pkts[i], now);
+		if (unlikely(verdict == REMU_HELD))
+			pkts[i] = NULL;
+		else
+			e->stats.drops[verdict]++;
 	}
 	rte_pktmbuf_free_bulk(pkts, n);
 }
@@ -193,7 +309,7 @@ remu_engine_tx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t max, uint
 		qp->scheduled = false;
 		/* A peer that reads without end must not hold up what we have to repeat. */
 		made = remu__resp_tx(e, qp, pkts + n,
-			remu__req_has_output(e, qp) ? (quantum + 1) / 2 : quantum);
+			remu__req_has_output(e, qp) ? (quantum + 1) / 2 : quantum, now);
 		made += remu__req_tx(e, qp, pkts + n + made, quantum - made, now);
 		n += made;
 		if (qp_has_output(e, qp)) {
@@ -221,18 +337,6 @@ const struct remu_stats *
 remu_engine_stats(const struct remu_engine *e)
 {
 	return &e->stats;
-}
-
-uint32_t
-remu_engine_poll_wc(struct remu_engine *e, struct remu_wc *wc, uint32_t max)
-{
-	uint32_t n = rte_ring_sc_dequeue_burst_elem(e->local_up, wc, sizeof(*wc), max, NULL);
-
-	for (uint32_t i = 0; i < n; i++) {
-		e->local_in_flight -= wc[i].kind == REMU_WC_WORK;
-		e->local_fatal -= wc[i].kind == REMU_WC_FATAL;
-	}
-	return n;
 }
 
 uint16_t

@@ -24,6 +24,10 @@ remu_mr_register(struct remu_engine *e, const struct remu_mr_config *cfg)
 	if (cfg->rkey == 0 || cfg->addr == NULL || cfg->length == 0 ||
 		cfg->length - 1 > UINT64_MAX - cfg->va)
 		return -EINVAL;
+	/* Atomics are checked for the alignment of the VA, and carried out at the address. */
+	if ((cfg->access & REMU_ACCESS_REMOTE_ATOMIC) &&
+		((uintptr_t)cfg->addr - cfg->va) % REMU_ATOMIC_LEN != 0)
+		return -EINVAL;
 	for (uint32_t n = 0; is_registered(&e->mrs[index]); n++) {
 		if (n == e->cfg.max_mrs)
 			return -ENOSPC;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "remu_priv.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@ static const char *const state_names[REMU_QP_STATE_COUNT] = {
 	[REMU_QP_INIT] = "init",
 	[REMU_QP_RTR] = "rtr",
 	[REMU_QP_RTS] = "rts",
+	[REMU_QP_SQD] = "sqd",
 	[REMU_QP_SQE] = "sqe",
 	[REMU_QP_ERR] = "err",
 };
@@ -33,6 +33,7 @@ remu_wc_status_name(uint8_t status)
 		[REMU_WC_REM_ACCESS_ERR] = "remote_access",
 		[REMU_WC_REM_OP_ERR] = "remote_operation",
 		[REMU_WC_RETRY_EXC_ERR] = "retry_exceeded",
+		[REMU_WC_RNR_RETRY_EXC_ERR] = "rnr_retry_exceeded",
 	};
 
 	return status < RTE_DIM(names) && names[status] != NULL ? names[status] : "unknown";
@@ -71,46 +72,52 @@ unschedule(struct remu_engine *e, struct remu_qp *qp)
 }
 
 void
-remu__complete(struct remu_engine *e, struct remu_channel *ch, struct remu_wc *wc)
-{
-	struct rte_ring *up = ch != NULL ? ch->up : e->local_up;
-	int rc;
-
-	if (wc->kind == REMU_WC_WORK) {
-		if (wc->status == REMU_WC_SUCCESS)
-			e->stats.wc_success++;
-		else
-			e->stats.wc_error++;
-	} else if (wc->kind == REMU_WC_FATAL && ch == NULL) {
-		/* An owner that brings queue pairs up again and again, but does not poll. */
-		if (e->local_fatal == e->cfg.max_qps)
-			return;
-		e->local_fatal++;
-	}
-	/* Whoever posts is admitted only when the completion has its place. */
-	rc = rte_ring_sp_enqueue_elem(up, wc, sizeof(*wc));
-	assert(rc == 0);
-	RTE_SET_USED(rc);
-}
-
-void
 remu__qp_fail(struct remu_engine *e, struct remu_qp *qp)
 {
-	qp->state = qp->flags & REMU_QP_BOOTSTRAP ? REMU_QP_SQE : REMU_QP_ERR;
+	if (qp->flags & REMU_QP_BOOTSTRAP) {
+		qp->state = REMU_QP_SQE;
+		remu__req_flush(e, qp);
+		return;
+	}
+	qp->state = REMU_QP_ERR;
 	remu__req_flush(e, qp);
+	remu__recv_flush(e, qp);
+}
+
+/* Forget all but the memory that a place in the table has for its queue pairs. */
+static void
+recycle(struct remu_qp *qp)
+{
+	struct remu_wqe *sq = qp->req.sq;
+	struct remu_recv_wr *rq = qp->resp.rq;
+	uint64_t *got = qp->req.got, *restarts = qp->req.restarts;
+
+	memset(qp, 0, sizeof(*qp));
+	qp->req.sq = sq;
+	qp->req.got = got;
+	qp->req.restarts = restarts;
+	qp->resp.rq = rq;
+}
+
+static void
+flush_all(struct remu_engine *e, struct remu_qp *qp)
+{
+	remu__req_flush(e, qp);
+	remu__recv_flush(e, qp);
+	remu__resp_flush(e, qp);
 }
 
 int
 remu_qp_create(struct remu_engine *e, const struct remu_qp_config *cfg, struct remu_qp **out)
 {
 	uint32_t index = e->free_qp_hint;
-	struct remu_wqe *sq;
 	struct remu_qp *qp;
 	int rc;
 
 	*out = NULL;
 	if (cfg->qpn < ROCE_QPN_FIRST_USER || cfg->qpn >= ROCE_QPN_MULTICAST ||
-		remu_qpn_owner(cfg->qpn, e->cfg.n_engines) != e->cfg.id)
+		remu_qpn_owner(cfg->qpn, e->cfg.n_engines) != e->cfg.id ||
+		cfg->max_read_len > ROCE_DMA_LEN_MAX)
 		return -EINVAL;
 	for (uint32_t n = 0; e->qps[index].in_use; n++) {
 		if (n == e->cfg.max_qps)
@@ -121,14 +128,17 @@ remu_qp_create(struct remu_engine *e, const struct remu_qp_config *cfg, struct r
 	if (rc != 0)
 		return rc;
 	qp = &e->qps[index];
-	sq = qp->req.sq;
-	memset(qp, 0, sizeof(*qp));
-	qp->req.sq = sq;
+	recycle(qp);
 	qp->index = index;
 	qp->qpn = cfg->qpn;
 	qp->pd = cfg->pd;
 	qp->access = cfg->access;
 	qp->flags = cfg->flags;
+	qp->max_read_len = cfg->max_read_len != 0 ? cfg->max_read_len : ROCE_DMA_LEN_MAX;
+	qp->send_cq = cfg->send_cq != NULL ? cfg->send_cq : &e->cq;
+	qp->recv_cq = cfg->recv_cq != NULL ? cfg->recv_cq : &e->cq;
+	qp->send_cq->users++;
+	qp->recv_cq->users++;
 	qp->state = REMU_QP_RESET;
 	qp->in_use = true;
 	e->free_qp_hint = (index + 1) % e->cfg.max_qps;
@@ -141,7 +151,9 @@ remu_qp_destroy(struct remu_engine *e, struct remu_qp *qp)
 {
 	if (qp == NULL)
 		return;
-	remu__req_flush(e, qp);
+	flush_all(e, qp);
+	qp->send_cq->users--;
+	qp->recv_cq->users--;
 	unschedule(e, qp);
 	remu_table_remove(&e->qp_table, qp->qpn);
 	qp->in_use = false;
@@ -172,39 +184,130 @@ source_port(uint32_t qpn, uint32_t peer_qpn)
 	return (uint16_t)(ROCE_SPORT_BASE | hash >> 18);
 }
 
+bool
+remu__gid_ok(const struct roce_gid *gid)
+{
+	static const struct roce_gid none, loopback = {.raw = {[15] = 1}};
+
+	if (roce_gid_is_ipv4(gid))
+		return roce_gid_to_ipv4(gid) != 0;
+	return memcmp(gid, &none, sizeof(none)) != 0 &&
+		memcmp(gid, &loopback, sizeof(loopback)) != 0 && gid->raw[0] != 0xff;
+}
+
+/* Our address of the family of a peer's; NULL when there is none. */
+static const struct roce_gid *
+own_gid(const struct remu_engine *e, const struct roce_gid *peer)
+{
+	bool ipv4 = roce_gid_is_ipv4(peer);
+
+	if (roce_gid_is_ipv4(&e->cfg.gid) == ipv4)
+		return &e->cfg.gid;
+	if (remu__gid_ok(&e->cfg.gid2) && roce_gid_is_ipv4(&e->cfg.gid2) == ipv4)
+		return &e->cfg.gid2;
+	return NULL;
+}
+
+static void
+set_path(struct remu_engine *e, struct remu_qp *qp, const struct remu_qp_attr *attr)
+{
+	struct roce_path path = {
+		.src = qp->gid,
+		.dst = attr->peer_gid,
+		.sport = source_port(qp->qpn, attr->peer_qpn),
+		.traffic_class = attr->traffic_class,
+		.hop_limit = attr->hop_limit != 0 ? attr->hop_limit : REMU_TTL,
+		.tagged = attr->tagged,
+		.vlan_tci = attr->vlan_tci,
+	};
+
+	memcpy(path.src_mac, e->cfg.mac, sizeof(path.src_mac));
+	memcpy(path.dst_mac, attr->peer_mac, sizeof(path.dst_mac));
+	roce_flow_init(&qp->flow, &path);
+}
+
+/* Whether an mbuf holds the longest frame of a path. */
+static bool
+frames_fit(const struct remu_engine *e, const struct roce_flow *flow, uint16_t path_mtu)
+{
+	return roce_frame_len(flow, ROCE_WRITE_ONLY_IMM, path_mtu) + RTE_PKTMBUF_HEADROOM <=
+		rte_pktmbuf_data_room_size(e->cfg.pool);
+}
+
 static int
 to_rtr(struct remu_engine *e, struct remu_qp *qp, const struct remu_qp_attr *attr)
 {
+	const struct roce_gid *gid = own_gid(e, &attr->peer_gid);
+
 	if (!is_path_mtu(attr->path_mtu) || attr->rq_psn > REMU_PSN_MASK ||
 		attr->peer_qpn < ROCE_QPN_FIRST_USER || attr->peer_qpn >= ROCE_QPN_MULTICAST ||
-		attr->max_dest_rd_atomic < 1 || attr->max_dest_rd_atomic > REMU_MAX_RD_ATOMIC ||
-		roce_gid_to_ipv4(&attr->peer_gid) == 0)
+		attr->max_dest_rd_atomic > REMU_MAX_RD_ATOMIC || gid == NULL ||
+		!remu__gid_ok(&attr->peer_gid))
 		return -EINVAL;
 	qp->peer_qpn = attr->peer_qpn;
 	qp->path_mtu = attr->path_mtu;
 	qp->peer_gid = attr->peer_gid;
+	qp->gid = *gid;
+	qp->tagged = attr->tagged;
+	qp->vlan_tci = attr->vlan_tci;
+	qp->peer_sport = 0;
 	memcpy(qp->peer_mac, attr->peer_mac, sizeof(qp->peer_mac));
-	roce_flow_init(&qp->flow, e->cfg.mac, attr->peer_mac, &e->cfg.gid, &attr->peer_gid,
-		source_port(qp->qpn, attr->peer_qpn), REMU_TTL);
-	remu__resp_reset(qp, attr->rq_psn);
+	set_path(e, qp, attr);
+	if (!frames_fit(e, &qp->flow, attr->path_mtu))
+		return -EINVAL;
+	remu__resp_reset(e, qp, attr->rq_psn);
 	qp->resp.max_dest_rd_atomic = attr->max_dest_rd_atomic;
+	qp->resp.rnr_code = remu__rnr_code(attr->min_rnr_timer_us);
 	qp->state = REMU_QP_RTR;
 	return 0;
+}
+
+static bool
+requester_ok(const struct remu_qp_attr *attr)
+{
+	return attr->timeout_us >= 1 && attr->timeout_us <= 10000000 && attr->max_rd_atomic >= 1 &&
+		attr->max_rd_atomic <= REMU_MAX_RD_ATOMIC && attr->rnr_retry <= REMU_RNR_RETRY_EVER;
+}
+
+static void
+set_requester(struct remu_requester *rq, const struct remu_qp_attr *attr)
+{
+	rq->timeout_ns = (uint64_t)attr->timeout_us * 1000;
+	rq->retry_cnt = rq->retries_left = attr->retry_cnt;
+	rq->rnr_retry = rq->rnr_left = attr->rnr_retry;
+	rq->max_rd_atomic = attr->max_rd_atomic;
 }
 
 static int
 to_rts(struct remu_engine *e, struct remu_qp *qp, const struct remu_qp_attr *attr)
 {
-	if (attr->sq_psn > REMU_PSN_MASK || attr->timeout_us < 1 || attr->timeout_us > 10000000 ||
-		attr->max_rd_atomic < 1 || attr->max_rd_atomic > REMU_MAX_RD_ATOMIC)
+	struct remu_requester *rq = &qp->req;
+
+	if (attr->sq_psn > REMU_PSN_MASK || !requester_ok(attr))
 		return -EINVAL;
 	remu__req_flush(e, qp);
 	remu__req_reset(e, qp, attr->sq_psn);
-	qp->req.timeout_ns = (uint64_t)attr->timeout_us * 1000;
-	qp->req.retry_cnt = attr->retry_cnt;
-	qp->req.retries_left = attr->retry_cnt;
-	qp->req.max_rd_atomic = attr->max_rd_atomic;
+	set_requester(rq, attr);
+	/* Two READ requests at least, so that the wire does not run empty between them. */
+	rq->chunk = rte_align32prevpow2(
+		RTE_MAX(e->cfg.window / RTE_MAX(rq->max_rd_atomic, 2u), 1u));
+	rq->rtt = (struct remu_rtt){0};
+	remu_window_init(&rq->window, e->cfg.window);
 	qp->state = REMU_QP_RTS;
+	return 0;
+}
+
+/* From SQD: PSNs, work requests and the size of READ requests stay. */
+static int
+resume(struct remu_engine *e, struct remu_qp *qp, const struct remu_qp_attr *attr)
+{
+	if (attr != NULL) {
+		if (!requester_ok(attr))
+			return -EINVAL;
+		set_requester(&qp->req, attr);
+	}
+	qp->state = REMU_QP_RTS;
+	remu__qp_schedule(e, qp);
 	return 0;
 }
 
@@ -216,8 +319,7 @@ remu_qp_modify(struct remu_engine *e, struct remu_qp *qp, enum remu_qp_state to,
 
 	switch (to) {
 	case REMU_QP_RESET:
-		remu__req_flush(e, qp);
-		remu__resp_flush(qp);
+		flush_all(e, qp);
 		qp->state = REMU_QP_RESET;
 		return 0;
 	case REMU_QP_INIT:
@@ -231,11 +333,15 @@ remu_qp_modify(struct remu_engine *e, struct remu_qp *qp, enum remu_qp_state to,
 		if (qp->state == REMU_QP_RTR || qp->state == REMU_QP_SQE ||
 			(qp->state == REMU_QP_RTS && bootstrap))
 			return to_rts(e, qp, attr);
-		return -EINVAL;
+		return qp->state == REMU_QP_SQD ? resume(e, qp, attr) : -EINVAL;
+	case REMU_QP_SQD:
+		if (qp->state != REMU_QP_RTS)
+			return -EINVAL;
+		qp->state = REMU_QP_SQD;
+		return 0;
 	case REMU_QP_ERR:
 		qp->state = REMU_QP_ERR;
-		remu__req_flush(e, qp);
-		remu__resp_flush(qp);
+		flush_all(e, qp);
 		return 0;
 	case REMU_QP_SQE:
 	case REMU_QP_STATE_COUNT:
@@ -262,6 +368,9 @@ remu_engine_qps(const struct remu_engine *e, uint32_t first, struct remu_qp_info
 			.epsn = qp->resp.epsn,
 			.msn = qp->resp.msn,
 			.outstanding = qp->req.tail - qp->req.head,
+			.recv_posted = qp->resp.rq_tail - qp->resp.rq_head,
+			.window = qp->req.window.now,
+			.srtt_ns = (uint32_t)RTE_MIN(qp->req.rtt.srtt_ns, (uint64_t)UINT32_MAX),
 			.path_mtu = qp->path_mtu,
 			.state = qp->state,
 			.bootstrap = (qp->flags & REMU_QP_BOOTSTRAP) != 0,

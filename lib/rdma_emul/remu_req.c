@@ -1,67 +1,66 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Requester: work requests to packets, responses to completions.
+ * Requester, sending side: work requests to packets.
  *
- * The position in the send queue is a PSN. What goes out at a PSN follows from the work request
- * that owns it, so going back is nothing but setting snd_psn to an earlier value, and a repeated
- * packet is the same as its first copy.
+ * What goes out at a PSN follows from the work request that owns it, so a repeated packet is the
+ * same as its first copy, and repeating is nothing but a second cursor that runs over PSNs sent
+ * before and leaves out those that are settled.
  *
- * A long READ goes out as several READ requests of half a window each, at fixed places of the
- * message, so that the answers under way never exceed the window and our receive ring, and the
- * wire does not run empty between two. To the responder they are READs of their own; the PSNs are
- * the same as those of one long READ.
+ * A long READ goes out as several READ requests ("chunks") at fixed places of the message, so that
+ * the answers under way never exceed the window and our receive ring, the wire does not run empty
+ * between two, and a lost answer makes no more than the rest of one chunk be sent again. To the
+ * responder they are READs of their own; the PSNs are the same as those of one long READ.
  */
 #include "remu_priv.h"
+#include "roce_bytes.h"
 
 #include <errno.h>
 #include <string.h>
 
-static struct remu_wqe *
-wqe_at(const struct remu_engine *e, const struct remu_requester *rq, uint32_t i)
-{
-	return &rq->sq[i & (e->cfg.sq_depth - 1)];
-}
-
-static uint32_t
-last_psn(const struct remu_wqe *wqe)
-{
-	return remu_psn_add(wqe->first_psn, wqe->n_psn - 1);
-}
-
-static bool
-is_read(const struct remu_wqe *wqe)
-{
-	return wqe->wr.opcode == REMU_WR_RDMA_READ;
-}
-
-/* Packets from packet `k` of a READ to the end of the request that covers it. */
-static uint32_t
-read_span(const struct remu_engine *e, const struct remu_wqe *wqe, uint32_t k)
-{
-	uint32_t chunk = RTE_MAX(e->cfg.window / 2, 1u);
-
-	return RTE_MIN(wqe->n_psn - k, chunk - k % chunk);
-}
+/* Opcodes of a message of several packets and of one packet, by enum remu_wr_opcode. */
+static const struct {
+	uint8_t first, middle, last, only;
+} opcodes[REMU_WR_COUNT] = {
+	[REMU_WR_RDMA_WRITE] = {ROCE_WRITE_FIRST, ROCE_WRITE_MIDDLE, ROCE_WRITE_LAST,
+		ROCE_WRITE_ONLY},
+	[REMU_WR_RDMA_WRITE_IMM] = {ROCE_WRITE_FIRST, ROCE_WRITE_MIDDLE, ROCE_WRITE_LAST_IMM,
+		ROCE_WRITE_ONLY_IMM},
+	[REMU_WR_SEND] = {ROCE_SEND_FIRST, ROCE_SEND_MIDDLE, ROCE_SEND_LAST, ROCE_SEND_ONLY},
+	[REMU_WR_SEND_IMM] = {ROCE_SEND_FIRST, ROCE_SEND_MIDDLE, ROCE_SEND_LAST_IMM,
+		ROCE_SEND_ONLY_IMM},
+	[REMU_WR_RDMA_READ] = {ROCE_READ_REQUEST, ROCE_READ_REQUEST, ROCE_READ_REQUEST,
+		ROCE_READ_REQUEST},
+	[REMU_WR_CMP_SWAP] = {.only = ROCE_COMPARE_SWAP},
+	[REMU_WR_FETCH_ADD] = {.only = ROCE_FETCH_ADD},
+};
 
 void
 remu__req_reset(struct remu_engine *e, struct remu_qp *qp, uint32_t sq_psn)
 {
 	struct remu_requester *rq = &qp->req;
+	size_t bytes = (e->bitmap_mask + 1) / 8;
 
 	rq->head = rq->cursor = rq->tail = 0;
-	rq->una_psn = rq->snd_psn = rq->sent_psn = rq->next_psn = sq_psn;
-	rq->reads_out = 0;
-	rq->gap_retried = false;
-	rq->deadline = 0;
+	rq->una_psn = rq->ack_psn = rq->sent_psn = rq->next_psn = sq_psn;
+	rq->redo_psn = rq->redo_end = rq->asked_end = sq_psn;
+	rq->redo_i = 0;
+	rq->answers_out = 0;
+	rq->begun = rq->nak_seen = rq->starved = rq->waiting = rq->probe_asks = false;
+	rq->keeps = 1;
+	rq->probes = 0;
+	rq->rtt_at = 0;
+	rq->deadline = rq->probe_at = rq->rnr_until = 0;
+	memset(rq->got, 0, bytes);
+	memset(rq->restarts, 0, bytes);
 	remu_timers_cancel(&e->timers, qp->index);
 }
 
-static void
-complete_head(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_status status)
+void
+remu__req_complete(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_status status)
 {
-	const struct remu_wqe *wqe = wqe_at(e, &qp->req, qp->req.head++);
+	const struct remu_wqe *wqe = remu__wqe(e, &qp->req, qp->req.head++);
 
-	remu__complete(e, qp->channel,
+	remu__complete(e, qp, qp->send_cq,
 		&(struct remu_wc){
 			.wr_id = wqe->wr.wr_id,
 			.qpn = qp->qpn,
@@ -76,16 +75,20 @@ void
 remu__req_flush(struct remu_engine *e, struct remu_qp *qp)
 {
 	while (qp->req.head != qp->req.tail)
-		complete_head(e, qp, REMU_WC_WR_FLUSH_ERR);
+		remu__req_complete(e, qp, REMU_WC_WR_FLUSH_ERR);
 	remu__req_reset(e, qp, qp->req.next_psn);
 }
 
-/* The first failing work request gets the real status, all others are flushed. */
-static void
-fail_head(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_status status)
+static bool
+wr_ok(const struct remu_wr *wr)
 {
-	complete_head(e, qp, status);
-	remu__qp_fail(e, qp);
+	if (wr->opcode >= REMU_WR_COUNT || wr->length > ROCE_DMA_LEN_MAX ||
+		(wr->addr == NULL && wr->length != 0) ||
+		(wr->flags & ~(REMU_WR_FENCE | REMU_WR_SOLICITED)) != 0)
+		return false;
+	if (wr->opcode == REMU_WR_CMP_SWAP || wr->opcode == REMU_WR_FETCH_ADD)
+		return wr->length == REMU_ATOMIC_LEN;
+	return true;
 }
 
 int
@@ -95,20 +98,18 @@ remu_qp_post(struct remu_engine *e, struct remu_qp *qp, const struct remu_wr *wr
 	struct remu_wqe *wqe;
 
 	RTE_SET_USED(now);
-	if (wr->opcode >= REMU_WR_COUNT || wr->length > ROCE_DMA_LEN_MAX ||
-		(wr->addr == NULL && wr->length != 0))
+	if (!wr_ok(wr))
 		return -EINVAL;
-	if (qp->state != REMU_QP_RTS)
+	if (qp->state != REMU_QP_RTS && qp->state != REMU_QP_SQD && qp->state != REMU_QP_ERR)
 		return -ENOTCONN;
-	if (rq->tail - rq->head == e->cfg.sq_depth)
+	if (rq->tail - rq->head == e->cfg.sq_depth || !remu__cq_reserve(qp, qp->send_cq))
 		return -EAGAIN;
-	if (qp->channel == NULL) {
-		if (e->local_in_flight == e->local_depth)
-			return -EAGAIN;
-		e->local_in_flight++;
-	}
-	wqe = wqe_at(e, rq, rq->tail++);
+	wqe = remu__wqe(e, rq, rq->tail++);
 	wqe->wr = *wr;
+	if (qp->state == REMU_QP_ERR) {
+		remu__req_complete(e, qp, REMU_WC_WR_FLUSH_ERR);
+		return 0;
+	}
 	wqe->first_psn = rq->next_psn;
 	wqe->n_psn = remu__packets(wr->length, qp->path_mtu);
 	rq->next_psn = remu_psn_add(rq->next_psn, wqe->n_psn);
@@ -116,87 +117,219 @@ remu_qp_post(struct remu_engine *e, struct remu_qp *qp, const struct remu_wr *wr
 	return 0;
 }
 
-bool
-remu__req_has_output(const struct remu_engine *e, const struct remu_qp *qp)
+/* Whether the next packet that has not been sent before may go out. */
+static bool
+new_due(const struct remu_engine *e, const struct remu_qp *qp)
 {
 	const struct remu_requester *rq = &qp->req;
 	const struct remu_wqe *wqe;
-	uint32_t room;
+	uint32_t out = (uint32_t)remu_psn_diff(rq->sent_psn, rq->una_psn);
+	uint32_t k, span;
 
-	if (qp->state != REMU_QP_RTS || rq->cursor == rq->tail)
+	if (rq->cursor == rq->tail || (rq->waiting && rq->keeps <= 1))
 		return false;
-	wqe = wqe_at(e, rq, rq->cursor);
-	room = e->cfg.window - (uint32_t)remu_psn_diff(rq->snd_psn, rq->una_psn);
-	if (!is_read(wqe))
-		return room >= 1;
-	return rq->reads_out < rq->max_rd_atomic &&
-		room >= read_span(e, wqe, (uint32_t)remu_psn_diff(rq->snd_psn, wqe->first_psn));
+	wqe = remu__wqe(e, rq, rq->cursor);
+	k = (uint32_t)remu_psn_diff(rq->sent_psn, wqe->first_psn);
+	if (k == 0) {
+		if (qp->state == REMU_QP_SQD)
+			return false;
+		if ((wqe->wr.flags & REMU_WR_FENCE) && rq->answers_out != 0)
+			return false;
+	}
+	if (!remu__is_answered(wqe))
+		return out < rq->window.now;
+	if (rq->answers_out >= rq->max_rd_atomic)
+		return false;
+	span = remu__read_span(rq, wqe, k);
+	/* A window that has shrunk below a chunk must not stop READs for ever. */
+	return out + span <= rq->window.now || out == 0;
+}
+
+bool
+remu__req_has_output(const struct remu_engine *e, const struct remu_qp *qp)
+{
+	if ((qp->state != REMU_QP_RTS && qp->state != REMU_QP_SQD) || qp->req.rnr_until != 0)
+		return false;
+	return remu__redo_active(&qp->req) || new_due(e, qp);
+}
+
+bool
+remu_qp_drained(const struct remu_qp *qp)
+{
+	const struct remu_requester *rq = &qp->req;
+
+	return qp->state == REMU_QP_SQD && rq->una_psn == rq->sent_psn && !rq->begun;
 }
 
 static uint8_t
-write_opcode(const struct remu_wqe *wqe, uint32_t k)
+opcode_at(const struct remu_wqe *wqe, uint32_t k)
 {
+	uint8_t op = wqe->wr.opcode;
+
 	if (wqe->n_psn == 1)
-		return ROCE_WRITE_ONLY;
+		return opcodes[op].only;
 	if (k == 0)
-		return ROCE_WRITE_FIRST;
-	return k == wqe->n_psn - 1 ? ROCE_WRITE_LAST : ROCE_WRITE_MIDDLE;
+		return opcodes[op].first;
+	return k == wqe->n_psn - 1 ? opcodes[op].last : opcodes[op].middle;
 }
 
-/* Make the packet at snd_psn; n_sent is how many PSNs it covers. NULL: no mbuf. */
-static struct rte_mbuf *
-make_request(struct remu_engine *e, struct remu_qp *qp, uint32_t *n_sent)
+/* Often enough within a long message that the window moves before it closes. */
+static bool
+asks(const struct remu_wqe *wqe, uint32_t k)
 {
-	struct remu_requester *rq = &qp->req;
-	const struct remu_wqe *wqe = wqe_at(e, rq, rq->cursor);
-	uint32_t k = (uint32_t)remu_psn_diff(rq->snd_psn, wqe->first_psn);
+	return k == wqe->n_psn - 1 || k % REMU_ACK_EVERY == REMU_ACK_EVERY - 1 ||
+		remu__is_answered(wqe);
+}
+
+/*
+ * Make the packet of a work request at `psn`.
+ *
+ * @param ask   have it acknowledged even if it would not be
+ * @param span  how many PSNs it covers
+ * @return NULL: no mbuf
+ */
+static struct rte_mbuf *
+make_request(struct remu_engine *e, struct remu_qp *qp, const struct remu_wqe *wqe, uint32_t psn,
+	bool ask, uint32_t *span)
+{
+	const struct remu_wr *wr = &wqe->wr;
+	uint32_t k = (uint32_t)remu_psn_diff(psn, wqe->first_psn);
 	uint32_t offset = k * qp->path_mtu;
-	uint32_t left = wqe->wr.length - offset;
+	uint32_t left = wr->length - offset;
 	uint32_t payload_len = 0;
 	struct roce_fields f = {
+		.opcode = opcode_at(wqe, k),
 		.migreq = true,
 		.pkey = ROCE_PKEY_DEFAULT,
 		.dest_qpn = qp->peer_qpn,
-		.psn = rq->snd_psn,
-		.va = wqe->wr.remote_va + offset,
-		.rkey = wqe->wr.rkey,
+		.psn = psn,
+		.va = wr->remote_va + offset,
+		.rkey = wr->rkey,
+		.imm = wr->imm,
 	};
 	struct rte_mbuf *m;
 	uint8_t *payload;
 
-	if (is_read(wqe)) {
-		*n_sent = read_span(e, wqe, k);
-		f.opcode = ROCE_READ_REQUEST;
-		f.ackreq = true;
-		f.dma_len = RTE_MIN(left, *n_sent * qp->path_mtu);
+	*span = 1;
+	f.ackreq = ask || asks(wqe, k);
+	if (wr->opcode == REMU_WR_RDMA_READ) {
+		*span = remu__read_span(&qp->req, wqe, k);
+		f.dma_len = RTE_MIN(left, *span * qp->path_mtu);
+	} else if (remu__is_atomic(wqe)) {
+		f.swap_add = wr->swap_add;
+		f.compare = wr->compare;
 	} else {
-		*n_sent = 1;
 		payload_len = RTE_MIN(left, (uint32_t)qp->path_mtu);
-		f.opcode = write_opcode(wqe, k);
-		f.dma_len = wqe->wr.length;
-		/* On the last packet of a message, on the last that the window admits, and often
-		 * enough in between that the window moves before it closes. */
-		f.ackreq = k == wqe->n_psn - 1 || k % REMU_ACK_EVERY == REMU_ACK_EVERY - 1 ||
-			remu_psn_diff(rq->snd_psn, rq->una_psn) == (int32_t)e->cfg.window - 1;
+		f.dma_len = wr->length;
+		f.solicited = k == wqe->n_psn - 1 && (wr->flags & REMU_WR_SOLICITED) != 0;
 	}
 	m = remu__frame_begin(e, qp, &f, payload_len, &payload);
-	if (unlikely(m == NULL))
+	if (unlikely(m == NULL)) {
+		qp->req.starved = true;
 		return NULL;
+	}
+	qp->req.starved = false;
 	if (payload_len != 0)
-		memcpy(payload, (const uint8_t *)wqe->wr.addr + offset, payload_len);
-	remu__frame_end(e, m, payload, payload_len);
-	if (is_read(wqe))
-		rq->reads_out++;
+		memcpy(payload, (const uint8_t *)wr->addr + offset, payload_len);
+	remu__frame_end(e, qp, m, payload, payload_len);
 	return m;
 }
 
-static void
-arm_deadline(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
+void
+remu__req_arm(struct remu_engine *e, struct remu_qp *qp)
 {
-	qp->req.deadline = now + qp->req.timeout_ns;
-	/* The heap is touched only when it holds nothing: an early entry is put off when it fires. */
-	if (!remu_timers_armed(&e->timers, qp->index))
-		remu_timers_set(&e->timers, qp->index, qp->req.deadline);
+	const struct remu_requester *rq = &qp->req;
+	uint64_t next = UINT64_MAX;
+
+	if (rq->rnr_until != 0)
+		next = rq->rnr_until;
+	if (rq->deadline != 0)
+		next = RTE_MIN(next, rq->deadline);
+	if (rq->probe_at != 0)
+		next = RTE_MIN(next, rq->probe_at);
+	/* The heap is touched only to fire earlier: an early entry is put off when it fires. */
+	if (next != UINT64_MAX &&
+		(!remu_timers_armed(&e->timers, qp->index) ||
+			next < remu_timers_deadline(&e->timers, qp->index)))
+		remu_timers_set(&e->timers, qp->index, next);
+}
+
+void
+remu__req_wait(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
+{
+	struct remu_requester *rq = &qp->req;
+
+	rq->deadline = now + rq->timeout_ns;
+	rq->probes = 0;
+	rq->probe_at = 0;
+	/* A bootstrap peer may not be there at all, and is asked again often enough. */
+	if (rq->rtt.srtt_ns != 0 && !(e->cfg.disable & REMU_RECOVERY_PROBE) &&
+		!(qp->flags & REMU_QP_BOOTSTRAP))
+		rq->probe_at = now + remu_rtt_overdue(&rq->rtt, 0);
+	remu__req_arm(e, qp);
+}
+
+/* Send again what is still needed at redo_psn. @return false when nothing is, or without mbufs */
+static bool
+redo(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **m)
+{
+	struct remu_requester *rq = &qp->req;
+
+	while (remu__redo_active(rq)) {
+		const struct remu_wqe *wqe = remu__wqe(e, rq, rq->redo_i);
+		uint32_t psn = rq->redo_psn, span = 1;
+		bool needed = !remu__settled(e, rq, wqe, psn);
+
+		if (needed) {
+			*m = make_request(e, qp, wqe, psn, remu_psn_add(psn, 1) == rq->redo_end,
+				&span);
+			if (unlikely(*m == NULL))
+				return false;
+			if (remu__is_answered(wqe)) {
+				uint32_t end = remu_psn_add(psn, span);
+
+				remu__bit_set(e, rq->restarts, psn, true);
+				if (remu_psn_diff(end, rq->asked_end) > 0)
+					rq->asked_end = end;
+			}
+			e->stats.retransmits++;
+		}
+		rq->redo_psn = remu_psn_add(psn, span);
+		/* The rest of a chunk may reach beyond what was to be repeated. */
+		if (remu_psn_diff(rq->redo_psn, rq->redo_end) > 0)
+			rq->redo_end = rq->redo_psn;
+		if (remu_psn_diff(rq->redo_psn, remu__wqe_last(wqe)) > 0)
+			rq->redo_i++;
+		if (needed)
+			return true;
+	}
+	return false;
+}
+
+/* Send the packet at sent_psn. */
+static bool
+send_new(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **m, uint64_t now)
+{
+	struct remu_requester *rq = &qp->req;
+	const struct remu_wqe *wqe = remu__wqe(e, rq, rq->cursor);
+	uint32_t out = (uint32_t)remu_psn_diff(rq->sent_psn, rq->una_psn);
+	uint32_t span;
+
+	*m = make_request(e, qp, wqe, rq->sent_psn, out + 1 >= rq->window.now, &span);
+	if (unlikely(*m == NULL))
+		return false;
+	if (rq->rtt_at == 0 && asks(wqe, (uint32_t)remu_psn_diff(rq->sent_psn, wqe->first_psn))) {
+		rq->rtt_psn = rq->sent_psn;
+		rq->rtt_at = now;
+	}
+	rq->answers_out += remu__is_answered(wqe);
+	rq->sent_psn = remu_psn_add(rq->sent_psn, span);
+	if (!remu__redo_active(rq))
+		rq->redo_psn = rq->redo_end = rq->sent_psn;
+	rq->begun = remu_psn_diff(rq->sent_psn, remu__wqe_last(wqe)) <= 0;
+	if (!rq->begun)
+		rq->cursor++;
+	return true;
 }
 
 uint16_t
@@ -207,239 +340,18 @@ remu__req_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, 
 	uint16_t n = 0;
 
 	while (n < max && remu__req_has_output(e, qp)) {
-		const struct remu_wqe *wqe = wqe_at(e, rq, rq->cursor);
-		uint32_t n_sent;
-
-		pkts[n] = make_request(e, qp, &n_sent);
-		if (unlikely(pkts[n] == NULL))
+		if (remu__redo_active(rq)) {
+			if (redo(e, qp, &pkts[n]))
+				n++;
+			else if (rq->starved)
+				break;
+		} else if (send_new(e, qp, &pkts[n], now)) {
+			n++;
+		} else {
 			break;
-		n++;
-		if (remu_psn_diff(rq->snd_psn, rq->sent_psn) < 0)
-			e->stats.retransmits++;
-		rq->snd_psn = remu_psn_add(rq->snd_psn, n_sent);
-		if (remu_psn_diff(rq->snd_psn, rq->sent_psn) > 0)
-			rq->sent_psn = rq->snd_psn;
-		if (remu_psn_diff(rq->snd_psn, last_psn(wqe)) > 0)
-			rq->cursor++;
+		}
 	}
-	if (n != 0 && rq->deadline == 0)
-		arm_deadline(e, qp, now);
+	if (rq->deadline == 0 && rq->una_psn != rq->sent_psn && rq->rnr_until == 0)
+		remu__req_wait(e, qp, now);
 	return n;
-}
-
-/* Send again from the oldest PSN that is not acknowledged. */
-static void
-go_back(struct remu_engine *e, struct remu_qp *qp)
-{
-	struct remu_requester *rq = &qp->req;
-
-	rq->snd_psn = rq->una_psn;
-	rq->cursor = rq->head;
-	rq->reads_out = 0;
-	remu__qp_schedule(e, qp);
-}
-
-/* The peer has got everything before `psn`. */
-static void
-progress(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, uint64_t now)
-{
-	struct remu_requester *rq = &qp->req;
-
-	rq->una_psn = psn;
-	rq->retries_left = rq->retry_cnt;
-	rq->gap_retried = false;
-	if (remu_psn_diff(rq->snd_psn, psn) < 0) {
-		/* We had gone back, and the answer to the first copy came after all. */
-		rq->snd_psn = psn;
-		rq->cursor = rq->head;
-		rq->reads_out = 0;
-	}
-	if (psn == rq->sent_psn)
-		rq->deadline = 0;
-	else
-		arm_deadline(e, qp, now);
-	remu__qp_schedule(e, qp);
-}
-
-/*
- * Complete WRITEs up to and including `psn`, in order. An unfinished READ stops this: its answer
- * is missing, so the acknowledgement of something behind it implies that it was lost.
- *
- * @return true when a READ is in the way
- */
-static bool
-acknowledge(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, uint64_t now)
-{
-	struct remu_requester *rq = &qp->req;
-	uint32_t una = rq->una_psn;
-	bool read_in_way = false;
-
-	while (rq->head != rq->tail) {
-		const struct remu_wqe *wqe = wqe_at(e, rq, rq->head);
-
-		if (remu_psn_diff(wqe->first_psn, psn) > 0)
-			break;
-		if (is_read(wqe)) {
-			read_in_way = true;
-			break;
-		}
-		if (remu_psn_diff(last_psn(wqe), psn) > 0) {
-			una = remu_psn_add(psn, 1);
-			break;
-		}
-		una = remu_psn_add(last_psn(wqe), 1);
-		if (rq->cursor == rq->head)
-			rq->cursor++;
-		complete_head(e, qp, REMU_WC_SUCCESS);
-	}
-	if (una != rq->una_psn)
-		progress(e, qp, una, now);
-	return read_in_way;
-}
-
-/* Something is missing before what has just arrived: ask again at once, but once per progress. */
-static void
-retry_gap(struct remu_engine *e, struct remu_qp *qp)
-{
-	if (qp->req.gap_retried)
-		return;
-	qp->req.gap_retried = true;
-	go_back(e, qp);
-}
-
-static enum remu_drop
-on_nak(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt, uint64_t now)
-{
-	struct remu_requester *rq = &qp->req;
-	enum remu_wc_status status;
-	bool behind_read;
-
-	switch (pkt->f.syndrome) {
-	case ROCE_NAK_PSN_SEQUENCE:
-		status = REMU_WC_SUCCESS;
-		break;
-	case ROCE_NAK_INVALID_REQUEST:
-		status = REMU_WC_REM_INV_REQ_ERR;
-		break;
-	case ROCE_NAK_REMOTE_ACCESS:
-		status = REMU_WC_REM_ACCESS_ERR;
-		break;
-	case ROCE_NAK_REMOTE_OPERATION:
-		status = REMU_WC_REM_OP_ERR;
-		break;
-	default:
-		return REMU_DROP_SYNDROME;
-	}
-	e->stats.naks_received++;
-	/* Everything before the PSN of a NAK has arrived. */
-	behind_read = pkt->f.psn != rq->una_psn &&
-		acknowledge(e, qp, remu_psn_add(pkt->f.psn, REMU_PSN_MASK), now);
-	if (behind_read)
-		retry_gap(e, qp);
-	else if (status != REMU_WC_SUCCESS)
-		fail_head(e, qp, status);
-	else
-		retry_gap(e, qp);
-	return REMU_DROP_NONE;
-}
-
-static enum remu_drop
-on_acknowledge(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
-	uint64_t now)
-{
-	switch (pkt->f.syndrome & ROCE_SYN_TYPE_MASK) {
-	case ROCE_SYN_ACK:
-		if (acknowledge(e, qp, pkt->f.psn, now))
-			retry_gap(e, qp);
-		return REMU_DROP_NONE;
-	case ROCE_SYN_NAK:
-		return on_nak(e, qp, pkt, now);
-	default: /* RNR NAK: we send nothing that needs a receive request; the rest is reserved */
-		return REMU_DROP_SYNDROME;
-	}
-}
-
-static enum remu_drop
-on_read_response(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
-	uint64_t now)
-{
-	struct remu_requester *rq = &qp->req;
-	const struct remu_wqe *wqe;
-	uint32_t k, offset, want;
-	bool ends_request;
-
-	/* It acknowledges the WRITEs before it. */
-	if (pkt->f.psn != rq->una_psn)
-		acknowledge(e, qp, remu_psn_add(pkt->f.psn, REMU_PSN_MASK), now);
-	wqe = wqe_at(e, rq, rq->head);
-	if (rq->head == rq->tail || !is_read(wqe))
-		return REMU_DROP_RESP_STALE;
-	if (pkt->f.psn != rq->una_psn) {
-		retry_gap(e, qp);
-		return REMU_DROP_RESP_GAP;
-	}
-	k = (uint32_t)remu_psn_diff(pkt->f.psn, wqe->first_psn);
-	offset = k * qp->path_mtu;
-	want = RTE_MIN(wqe->wr.length - offset, (uint32_t)qp->path_mtu);
-	ends_request = read_span(e, wqe, k) == 1;
-	if (ends_request != ((pkt->op->traits & (ROCE_T_LAST | ROCE_T_ONLY)) != 0)) {
-		fail_head(e, qp, REMU_WC_BAD_RESP_ERR);
-		return REMU_DROP_RESP_BAD;
-	}
-	if (pkt->payload_len != want) {
-		fail_head(e, qp, REMU_WC_LOC_LEN_ERR);
-		return REMU_DROP_RESP_BAD;
-	}
-	if (want != 0)
-		memcpy((uint8_t *)wqe->wr.addr + offset, pkt->payload, want);
-	if (ends_request && rq->reads_out > 0)
-		rq->reads_out--;
-	if (k == wqe->n_psn - 1) {
-		if (rq->cursor == rq->head)
-			rq->cursor++;
-		complete_head(e, qp, REMU_WC_SUCCESS);
-	}
-	progress(e, qp, remu_psn_add(pkt->f.psn, 1), now);
-	return REMU_DROP_NONE;
-}
-
-enum remu_drop
-remu__req_response(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
-	uint64_t now)
-{
-	const struct remu_requester *rq = &qp->req;
-
-	if (qp->state != REMU_QP_RTS)
-		return REMU_DROP_QP_STATE;
-	/* Only what is outstanding can be answered: [una, sent). */
-	if (remu_psn_diff(pkt->f.psn, rq->una_psn) < 0 ||
-		remu_psn_diff(pkt->f.psn, rq->sent_psn) >= 0)
-		return REMU_DROP_RESP_STALE;
-	if (pkt->op->traits & ROCE_T_READ)
-		return on_read_response(e, qp, pkt, now);
-	if (pkt->f.opcode == ROCE_ACKNOWLEDGE)
-		return on_acknowledge(e, qp, pkt, now);
-	return REMU_DROP_RESP_BAD; /* ATOMIC acknowledge: we send no atomics */
-}
-
-void
-remu__req_timeout(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
-{
-	struct remu_requester *rq = &qp->req;
-
-	if (rq->deadline == 0)
-		return;
-	if (rq->deadline > now) {
-		remu_timers_set(&e->timers, qp->index, rq->deadline);
-		return;
-	}
-	e->stats.timeouts++;
-	if (rq->retries_left == 0) {
-		fail_head(e, qp, REMU_WC_RETRY_EXC_ERR);
-		return;
-	}
-	rq->retries_left--;
-	rq->gap_retried = false;
-	go_back(e, qp);
-	arm_deadline(e, qp, now);
 }

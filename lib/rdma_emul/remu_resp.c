@@ -1,116 +1,110 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Responder: requests of the peer to memory accesses and responses.
+ * Responder, receiving side: requests of the peer to memory accesses and responses.
  *
  * A request is checked completely, then carried out, then answered: each check returns the reason
- * why the packet goes no further. Responses wait in a queue in PSN order until the engine has room
- * to send, so an acknowledgement can never overtake READ data before it.
+ * why the packet goes no further.
  */
+#include "remu_limit.h"
 #include "remu_priv.h"
 
 #include <string.h>
 
-void
-remu__resp_reset(struct remu_qp *qp, uint32_t rq_psn)
-{
-	memset(&qp->resp, 0, sizeof(qp->resp));
-	qp->resp.epsn = rq_psn;
-	qp->resp.synced = !(qp->flags & REMU_QP_BOOTSTRAP);
-}
+enum {
+	REACK_BURST = 64,	   /* NAKs and repeated ACKs at once */
+	REPLAY_BURST_NS = 8000000, /* READ data sent again at once, in time at the limit */
+};
 
 void
-remu__resp_flush(struct remu_qp *qp)
-{
-	qp->resp.queue_head = qp->resp.queue_tail;
-	qp->resp.reads_queued = 0;
-}
-
-bool
-remu__resp_has_output(const struct remu_qp *qp)
-{
-	return qp->resp.queue_head != qp->resp.queue_tail;
-}
-
-static struct remu_response *
-queued(struct remu_responder *rs, uint32_t i)
-{
-	return &rs->queue[i & (REMU_RESP_QUEUE - 1)];
-}
-
-static bool
-queue_full(const struct remu_responder *rs)
-{
-	return rs->queue_tail - rs->queue_head == REMU_RESP_QUEUE;
-}
-
-/* The caller has seen to it that there is room. */
-static void
-push(struct remu_engine *e, struct remu_qp *qp, const struct remu_response *response)
-{
-	*queued(&qp->resp, qp->resp.queue_tail++) = *response;
-	remu__qp_schedule(e, qp);
-}
-
-static void
-push_ack(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
+remu__resp_reset(struct remu_engine *e, struct remu_qp *qp, uint32_t rq_psn)
 {
 	struct remu_responder *rs = &qp->resp;
-	struct remu_response *last = queued(rs, rs->queue_tail - 1);
 
-	/* One acknowledgement for all that arrived since the last one went out. */
-	if (remu__resp_has_output(qp) && !last->is_read &&
-		last->syndrome == ROCE_SYN_ACK_NO_LIMIT) {
-		if (remu_psn_diff(psn, last->psn) > 0)
-			last->psn = psn;
-		last->msn = rs->msn;
-		return;
-	}
-	push(e, qp,
-		&(struct remu_response){
-			.psn = psn,
-			.msn = rs->msn,
-			.syndrome = ROCE_SYN_ACK_NO_LIMIT,
-		});
+	remu__resp_flush(e, qp);
+	rs->epsn = rq_psn;
+	rs->msn = 0;
+	rs->message = REMU_MSG_NONE;
+	rs->synced = !(qp->flags & REMU_QP_BOOTSTRAP);
+	rs->nak_sent = false;
+	rs->cnp_after = 0;
+	rs->next_record = 0;
+	memset(rs->records, 0, sizeof(rs->records));
 }
 
-static void
-push_nak(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, enum roce_syndrome syndrome)
+/* Whether the limits admit another NAK or repeated acknowledgement. */
+static bool
+may_answer(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 {
-	push(e, qp,
-		&(struct remu_response){
-			.psn = psn,
-			.msn = qp->resp.msn,
-			.syndrome = (uint8_t)syndrome,
-		});
+	return remu_limit_pass(&qp->resp.reack_paid, now, e->reack_cost_ns,
+		REACK_BURST * e->reack_cost_ns);
+}
+
+enum remu_drop
+remu__resp_sequence_nak(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
+{
+	struct remu_responder *rs = &qp->resp;
+
+	if (rs->nak_sent)
+		return REMU_DROP_PSN_AHEAD;
+	if (!may_answer(e, qp, now))
+		return REMU_DROP_RATE;
+	rs->nak_sent = true;
+	remu__answer_nak(e, qp, rs->epsn, ROCE_NAK_PSN_SEQUENCE);
+	return REMU_DROP_PSN_AHEAD;
 }
 
 /* Refuse a request for good. An ordinary queue pair ends here; a bootstrap one goes on. */
 static enum remu_drop
-refuse(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, enum remu_drop reason)
+refuse(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, enum remu_drop reason, uint64_t now)
 {
-	push_nak(e, qp, psn,
-		reason == REMU_DROP_ACCESS ? ROCE_NAK_REMOTE_ACCESS : ROCE_NAK_INVALID_REQUEST);
-	qp->resp.in_write = false;
-	if (!(qp->flags & REMU_QP_BOOTSTRAP)) {
-		qp->state = REMU_QP_ERR;
-		remu__req_flush(e, qp);
-		remu__complete(e, qp->channel,
-			&(struct remu_wc){.qpn = qp->qpn, .kind = REMU_WC_FATAL});
+	bool bootstrap = qp->flags & REMU_QP_BOOTSTRAP;
+
+	if (may_answer(e, qp, now))
+		remu__answer_nak(e, qp, psn,
+			reason == REMU_DROP_ACCESS ? ROCE_NAK_REMOTE_ACCESS
+						   : ROCE_NAK_INVALID_REQUEST);
+	else if (bootstrap)
+		reason = REMU_DROP_RATE;
+	qp->resp.message = REMU_MSG_NONE;
+	if (!bootstrap) {
+		remu__qp_fail(e, qp);
+		remu__complete_fatal(e, qp);
 	}
 	return reason;
 }
 
-static bool
-mr_alive(const struct remu_mr *mr, uint32_t generation)
+/* RNR NAK: the peer repeats this request later, and all behind it. */
+static enum remu_drop
+not_ready(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, uint64_t now)
 {
-	return mr == NULL || mr->generation == generation;
+	struct remu_responder *rs = &qp->resp;
+
+	if (!may_answer(e, qp, now))
+		return REMU_DROP_RATE;
+	rs->nak_sent = true;
+	remu__answer_nak(e, qp, psn, ROCE_SYN_RNR | rs->rnr_code);
+	return REMU_DROP_RNR;
+}
+
+/* The expected request was good: the sequence goes on behind it. */
+static void
+expect_next(struct remu_responder *rs, uint32_t n_psn)
+{
+	rs->epsn = remu_psn_add(rs->epsn, n_psn);
+	rs->nak_sent = false;
+}
+
+static void
+count_message(struct remu_responder *rs)
+{
+	rs->msn = remu_psn_add(rs->msn, 1);
 }
 
 static void
 push_read(struct remu_engine *e, struct remu_qp *qp, const struct remu_mr *mr,
 	const struct roce_packet *pkt, bool replay)
 {
-	push(e, qp,
+	remu__answer_push(e, qp,
 		&(struct remu_response){
 			.mr = mr,
 			.src = mr != NULL ? remu__mr_addr(mr, pkt->f.va) : NULL,
@@ -119,54 +113,65 @@ push_read(struct remu_engine *e, struct remu_qp *qp, const struct remu_mr *mr,
 			.left = pkt->f.dma_len,
 			.msn = qp->resp.msn,
 			.syndrome = ROCE_SYN_ACK_NO_LIMIT,
-			.is_read = true,
+			.kind = REMU_RESP_READ,
 			.first = true,
 			.replay = replay,
 		});
-	qp->resp.reads_queued += !replay;
 }
 
-/* The executed READ of which a duplicate request repeats all or the rest; NULL: none. */
-static const struct remu_read_record *
-find_read_record(const struct remu_qp *qp, const struct roce_packet *pkt)
+static void
+push_atomic(struct remu_engine *e, struct remu_qp *qp, const struct remu_record *rec, bool replay)
 {
-	for (uint32_t i = 0; i < qp->resp.max_dest_rd_atomic; i++) {
-		const struct remu_read_record *rec = &qp->resp.records[i];
-		int32_t k = remu_psn_diff(pkt->f.psn, rec->psn);
+	remu__answer_push(e, qp,
+		&(struct remu_response){
+			.original = rec->original,
+			.psn = rec->psn,
+			.msn = qp->resp.msn,
+			.syndrome = ROCE_SYN_ACK_NO_LIMIT,
+			.kind = REMU_RESP_ATOMIC,
+			.first = true,
+			.replay = replay,
+		});
+}
 
-		if (rec->n_psn == 0 || k < 0 || (uint32_t)k >= rec->n_psn)
-			continue;
-		if (pkt->f.rkey == rec->rkey && pkt->f.va == rec->va + (uint64_t)k * qp->path_mtu &&
-			pkt->f.dma_len == rec->length - (uint32_t)k * qp->path_mtu)
-			return rec;
-	}
+/* Whether a duplicate request repeats all of an executed one, or, of a READ, the rest. */
+static bool
+repeats(const struct remu_qp *qp, const struct remu_record *rec, const struct roce_packet *pkt)
+{
+	int32_t k = remu_psn_diff(pkt->f.psn, rec->psn);
+	uint64_t offset = (uint64_t)(uint32_t)k * qp->path_mtu;
+
+	if (rec->n_psn == 0 || k < 0 || (uint32_t)k >= rec->n_psn)
+		return false;
+	if (pkt->f.opcode != rec->opcode || pkt->f.rkey != rec->rkey ||
+		pkt->f.va != rec->va + offset)
+		return false;
+	return !(pkt->op->traits & ROCE_T_READ) || pkt->f.dma_len == rec->length - offset;
+}
+
+static const struct remu_record *
+find_record(const struct remu_qp *qp, const struct roce_packet *pkt)
+{
+	for (uint32_t i = 0; i < qp->resp.max_dest_rd_atomic; i++)
+		if (repeats(qp, &qp->resp.records[i], pkt))
+			return &qp->resp.records[i];
 	return NULL;
 }
 
-/*
- * Whether an answer that covers this PSN is still to be sent anyway. One that will go out before
- * the repeated answer to an earlier READ does not count: the peer, who has gone back, drops it.
- */
-static bool
-answer_is_pending(struct remu_qp *qp, uint32_t psn)
+static const struct remu_record *
+add_record(struct remu_responder *rs, const struct remu_record *rec)
 {
-	struct remu_responder *rs = &qp->resp;
-	bool pending = false;
+	struct remu_record *slot = &rs->records[rs->next_record];
 
-	for (uint32_t i = rs->queue_head; i != rs->queue_tail; i++) {
-		const struct remu_response *r = queued(rs, i);
-		int32_t k = remu_psn_diff(psn, r->psn);
-
-		if (r->is_read && k >= 0)
-			pending = (uint32_t)k < remu__packets(r->left, qp->path_mtu);
-	}
-	return pending;
+	rs->next_record = (rs->next_record + 1) % rs->max_dest_rd_atomic;
+	*slot = *rec;
+	return slot;
 }
 
 /*
- * The PSN that acknowledges a duplicate WRITE: the last one executed, but none behind a READ that
- * follows the WRITE. The peer still misses that READ's answer, and would take the acknowledgement
- * for the sign that it was lost.
+ * The PSN that acknowledges a duplicate WRITE or SEND: the last one executed, but none behind a
+ * READ or atomic that follows it. The peer may still miss that one's answer, and would take the
+ * acknowledgement for the sign that it was lost.
  */
 static uint32_t
 duplicate_ack_psn(const struct remu_qp *qp, uint32_t psn)
@@ -174,7 +179,7 @@ duplicate_ack_psn(const struct remu_qp *qp, uint32_t psn)
 	uint32_t end = qp->resp.epsn;
 
 	for (uint32_t i = 0; i < qp->resp.max_dest_rd_atomic; i++) {
-		const struct remu_read_record *rec = &qp->resp.records[i];
+		const struct remu_record *rec = &qp->resp.records[i];
 
 		if (rec->n_psn != 0 && remu_psn_diff(rec->psn, psn) > 0 &&
 			remu_psn_diff(rec->psn, end) < 0)
@@ -184,78 +189,161 @@ duplicate_ack_psn(const struct remu_qp *qp, uint32_t psn)
 }
 
 static enum remu_drop
-on_duplicate(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt)
+duplicate_read(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
+	uint64_t now)
 {
+	uint64_t cost = (uint64_t)pkt->f.dma_len * 1000000000 / e->cfg.replay_bytes_per_s;
 	const struct remu_mr *mr = NULL;
 
-	if (pkt->op->traits & ROCE_T_READ) {
-		if (find_read_record(qp, pkt) == NULL || answer_is_pending(qp, pkt->f.psn))
+	if (pkt->f.dma_len != 0) {
+		mr = remu__mr_find(e, qp->pd, pkt->f.rkey, pkt->f.va, pkt->f.dma_len,
+			REMU_ACCESS_REMOTE_READ);
+		if (mr == NULL)
 			return REMU_DROP_DUPLICATE;
-		if (pkt->f.dma_len != 0) {
-			mr = remu__mr_find(e, qp->pd, pkt->f.rkey, pkt->f.va, pkt->f.dma_len,
-				REMU_ACCESS_REMOTE_READ);
-			if (mr == NULL)
-				return REMU_DROP_DUPLICATE;
+	}
+	if (!remu_limit_pass(&qp->resp.replay_paid, now, cost, REPLAY_BURST_NS))
+		return REMU_DROP_RATE;
+	push_read(e, qp, mr, pkt, true);
+	return REMU_DROP_NONE;
+}
+
+static enum remu_drop
+on_duplicate(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt, uint64_t now)
+{
+	if (pkt->op->traits & (ROCE_T_READ | ROCE_T_ATOMIC)) {
+		const struct remu_record *rec = find_record(qp, pkt);
+
+		if (rec == NULL || remu__answer_is_pending(qp, pkt->f.psn))
+			return REMU_DROP_DUPLICATE;
+		if (!may_answer(e, qp, now))
+			return REMU_DROP_RATE;
+		if (pkt->op->traits & ROCE_T_READ) {
+			enum remu_drop drop = duplicate_read(e, qp, pkt, now);
+
+			if (drop != REMU_DROP_NONE)
+				return drop;
+		} else {
+			push_atomic(e, qp, rec, true);
 		}
-		push_read(e, qp, mr, pkt, true);
-	} else if (pkt->op->traits & ROCE_T_WRITE) {
+	} else {
 		if (!pkt->f.ackreq)
 			return REMU_DROP_DUPLICATE;
-		push_ack(e, qp, duplicate_ack_psn(qp, pkt->f.psn));
-	} else {
-		return REMU_DROP_DUPLICATE;
+		if (!may_answer(e, qp, now))
+			return REMU_DROP_RATE;
+		remu__answer_ack(e, qp, duplicate_ack_psn(qp, pkt->f.psn));
 	}
 	e->stats.duplicates++;
 	return REMU_DROP_NONE;
 }
 
 static enum remu_drop
-on_read(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt)
+on_read(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt, uint64_t now)
 {
 	struct remu_responder *rs = &qp->resp;
 	const struct remu_mr *mr = NULL;
 	uint32_t n_psn;
 
-	if (rs->in_write || !(qp->access & REMU_ACCESS_REMOTE_READ) ||
-		pkt->f.dma_len > ROCE_DMA_LEN_MAX || rs->reads_queued >= rs->max_dest_rd_atomic)
-		return refuse(e, qp, pkt->f.psn, REMU_DROP_INVALID);
+	if (rs->message != REMU_MSG_NONE || !(qp->access & REMU_ACCESS_REMOTE_READ) ||
+		pkt->f.dma_len > qp->max_read_len || rs->answers_queued >= rs->max_dest_rd_atomic)
+		return refuse(e, qp, pkt->f.psn, REMU_DROP_INVALID, now);
 	if (pkt->f.dma_len != 0) {
 		mr = remu__mr_find(e, qp->pd, pkt->f.rkey, pkt->f.va, pkt->f.dma_len,
 			REMU_ACCESS_REMOTE_READ);
 		if (mr == NULL)
-			return refuse(e, qp, pkt->f.psn, REMU_DROP_ACCESS);
+			return refuse(e, qp, pkt->f.psn, REMU_DROP_ACCESS, now);
 	}
 	n_psn = remu__packets(pkt->f.dma_len, qp->path_mtu);
-	rs->records[rs->next_record] = (struct remu_read_record){
-		.va = pkt->f.va,
-		.rkey = pkt->f.rkey,
-		.length = pkt->f.dma_len,
-		.psn = pkt->f.psn,
-		.n_psn = n_psn,
-	};
-	rs->next_record = (rs->next_record + 1) % rs->max_dest_rd_atomic;
-	rs->epsn = remu_psn_add(rs->epsn, n_psn);
-	rs->nak_sent = false;
-	/* A READ counts as completed when it is validated (C9-148). */
-	rs->msn = remu_psn_add(rs->msn, 1);
+	add_record(rs,
+		&(struct remu_record){
+			.va = pkt->f.va,
+			.rkey = pkt->f.rkey,
+			.length = pkt->f.dma_len,
+			.psn = pkt->f.psn,
+			.n_psn = n_psn,
+			.opcode = pkt->f.opcode,
+		});
+	expect_next(rs, n_psn);
+	count_message(rs); /* a READ counts as completed when it is validated (C9-148) */
 	push_read(e, qp, mr, pkt, false);
 	e->stats.reads_executed++;
 	return REMU_DROP_NONE;
 }
 
-/* First packet of a WRITE: everything about the message is decided here. */
+/* Atomic against the atomics of every engine, and of every thread that uses the same builtins. */
+static uint64_t
+execute_atomic(uint64_t *where, const struct roce_fields *f)
+{
+	uint64_t found = f->compare;
+
+	if (f->opcode == ROCE_FETCH_ADD)
+		return __atomic_fetch_add(where, f->swap_add, __ATOMIC_SEQ_CST);
+	__atomic_compare_exchange_n(where, &found, f->swap_add, false, __ATOMIC_SEQ_CST,
+		__ATOMIC_SEQ_CST);
+	return found;
+}
+
+static enum remu_drop
+on_atomic(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt, uint64_t now)
+{
+	struct remu_responder *rs = &qp->resp;
+	const struct remu_record *rec;
+	const struct remu_mr *mr;
+
+	if (rs->message != REMU_MSG_NONE || !(qp->access & REMU_ACCESS_REMOTE_ATOMIC) ||
+		pkt->f.va % REMU_ATOMIC_LEN != 0 || rs->answers_queued >= rs->max_dest_rd_atomic)
+		return refuse(e, qp, pkt->f.psn, REMU_DROP_INVALID, now);
+	mr = remu__mr_find(e, qp->pd, pkt->f.rkey, pkt->f.va, REMU_ATOMIC_LEN,
+		REMU_ACCESS_REMOTE_ATOMIC);
+	if (mr == NULL)
+		return refuse(e, qp, pkt->f.psn, REMU_DROP_ACCESS, now);
+	rec = add_record(rs,
+		&(struct remu_record){
+			.va = pkt->f.va,
+			.rkey = pkt->f.rkey,
+			.length = REMU_ATOMIC_LEN,
+			.psn = pkt->f.psn,
+			.n_psn = 1,
+			.opcode = pkt->f.opcode,
+			.original = execute_atomic((uint64_t *)(void *)remu__mr_addr(mr, pkt->f.va),
+				&pkt->f),
+		});
+	expect_next(rs, 1);
+	count_message(rs);
+	push_atomic(e, qp, rec, false);
+	e->stats.atomics_executed++;
+	return REMU_DROP_NONE;
+}
+
+/* Whether a packet of a message carries as much as its place in the message demands. */
+static bool
+size_ok(const struct remu_qp *qp, const struct roce_packet *pkt)
+{
+	if (pkt->op->traits & (ROCE_T_FIRST | ROCE_T_MIDDLE))
+		return pkt->payload_len == qp->path_mtu;
+	if (pkt->op->traits & ROCE_T_LAST)
+		return pkt->payload_len >= 1 && pkt->payload_len <= qp->path_mtu;
+	return pkt->payload_len <= qp->path_mtu;
+}
+
+/* Begins or goes on with the kind of message that is under way. */
+static bool
+order_ok(const struct remu_responder *rs, const struct roce_packet *pkt, enum remu_message kind)
+{
+	return rs->message ==
+		(pkt->op->traits & (ROCE_T_FIRST | ROCE_T_ONLY) ? REMU_MSG_NONE : kind);
+}
+
+/* Everything about a WRITE's place in memory is decided with its first packet. */
 static enum remu_drop
 begin_write(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt)
 {
 	struct remu_responder *rs = &qp->resp;
-	bool only = pkt->op->traits & ROCE_T_ONLY;
 	const struct remu_mr *mr = NULL;
 
-	if (rs->in_write || !(qp->access & REMU_ACCESS_REMOTE_WRITE) ||
-		pkt->f.dma_len > ROCE_DMA_LEN_MAX)
+	if (!(qp->access & REMU_ACCESS_REMOTE_WRITE) || pkt->f.dma_len > ROCE_DMA_LEN_MAX)
 		return REMU_DROP_INVALID;
-	if (only ? pkt->payload_len != pkt->f.dma_len || pkt->payload_len > qp->path_mtu
-		 : pkt->payload_len != qp->path_mtu || pkt->f.dma_len <= qp->path_mtu)
+	if (pkt->op->traits & ROCE_T_ONLY ? pkt->f.dma_len != pkt->payload_len
+					  : pkt->f.dma_len <= qp->path_mtu)
 		return REMU_DROP_INVALID;
 	if (pkt->f.dma_len != 0) {
 		mr = remu__mr_find(e, qp->pd, pkt->f.rkey, pkt->f.va, pkt->f.dma_len,
@@ -265,54 +353,147 @@ begin_write(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet 
 	}
 	rs->write_mr = mr;
 	rs->write_mr_generation = mr != NULL ? mr->generation : 0;
-	rs->write_dst = mr != NULL ? remu__mr_addr(mr, pkt->f.va) : NULL;
-	rs->write_left = pkt->f.dma_len;
+	rs->dst = mr != NULL ? remu__mr_addr(mr, pkt->f.va) : NULL;
+	rs->left = pkt->f.dma_len;
+	rs->done = 0;
 	return REMU_DROP_NONE;
 }
 
 static enum remu_drop
-continue_write(const struct remu_qp *qp, const struct roce_packet *pkt)
+go_on_with_write(const struct remu_qp *qp, const struct roce_packet *pkt)
 {
 	const struct remu_responder *rs = &qp->resp;
-	bool last = pkt->op->traits & ROCE_T_LAST;
 
-	if (!rs->in_write)
+	if (pkt->op->traits & ROCE_T_LAST ? pkt->payload_len != rs->left : rs->left <= qp->path_mtu)
 		return REMU_DROP_INVALID;
-	if (last ? pkt->payload_len != rs->write_left || pkt->payload_len > qp->path_mtu
-		 : pkt->payload_len != qp->path_mtu || rs->write_left <= qp->path_mtu)
-		return REMU_DROP_INVALID;
-	return mr_alive(rs->write_mr, rs->write_mr_generation) ? REMU_DROP_NONE : REMU_DROP_ACCESS;
+	if (rs->write_mr != NULL && rs->write_mr->generation != rs->write_mr_generation)
+		return REMU_DROP_ACCESS;
+	return REMU_DROP_NONE;
+}
+
+static void
+store(struct remu_responder *rs, const struct roce_packet *pkt)
+{
+	if (pkt->payload_len == 0) /* there may be no buffer */
+		return;
+	memcpy(rs->dst, pkt->payload, pkt->payload_len);
+	rs->dst += pkt->payload_len;
+	rs->left -= pkt->payload_len;
+	rs->done += pkt->payload_len;
+}
+
+/* The receive request of a message that has ended well. */
+static void
+complete_recv(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt)
+{
+	bool imm = pkt->op->traits & ROCE_T_IMM;
+	uint8_t send = imm ? REMU_WR_SEND_IMM : REMU_WR_SEND;
+
+	remu__recv_complete(e, qp,
+		&(struct remu_wc){
+			.byte_len = qp->resp.done,
+			.imm = pkt->f.imm,
+			.status = REMU_WC_SUCCESS,
+			.opcode = pkt->op->traits & ROCE_T_SEND ? send : REMU_WR_RDMA_WRITE_IMM,
+			.flags = (uint8_t)((imm ? REMU_WC_WITH_IMM : 0) |
+				(pkt->f.solicited ? REMU_WC_SOLICITED : 0)),
+		});
+}
+
+/* A packet of a message has been carried out. */
+static void
+end_packet(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
+	enum remu_message kind)
+{
+	struct remu_responder *rs = &qp->resp;
+	bool ends = pkt->op->traits & (ROCE_T_LAST | ROCE_T_ONLY);
+
+	rs->message = ends ? REMU_MSG_NONE : kind;
+	expect_next(rs, 1);
+	if (ends)
+		count_message(rs);
+	if (pkt->f.ackreq)
+		remu__answer_ack(e, qp, pkt->f.psn);
 }
 
 static enum remu_drop
-on_write(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt)
+on_write(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt, uint64_t now)
+{
+	uint32_t traits = pkt->op->traits;
+	enum remu_drop drop = REMU_DROP_INVALID;
+
+	if (order_ok(&qp->resp, pkt, REMU_MSG_WRITE) && size_ok(qp, pkt))
+		drop = traits & (ROCE_T_FIRST | ROCE_T_ONLY) ? begin_write(e, qp, pkt)
+							     : go_on_with_write(qp, pkt);
+	if ((traits & ROCE_T_IMM) && e->cfg.rq_depth == 0)
+		drop = REMU_DROP_INVALID;
+	if (drop != REMU_DROP_NONE)
+		return refuse(e, qp, pkt->f.psn, drop, now);
+	if ((traits & ROCE_T_IMM) && remu__recv_head(e, &qp->resp) == NULL)
+		return not_ready(e, qp, pkt->f.psn, now);
+	store(&qp->resp, pkt);
+	if (traits & (ROCE_T_LAST | ROCE_T_ONLY))
+		e->stats.writes_executed++;
+	if (traits & ROCE_T_IMM)
+		complete_recv(e, qp, pkt);
+	end_packet(e, qp, pkt, REMU_MSG_WRITE);
+	return REMU_DROP_NONE;
+}
+
+/* SEND with invalidate: our regions are revoked by their owner only. */
+static bool
+invalidates(const struct roce_packet *pkt)
+{
+	return pkt->f.opcode == ROCE_SEND_LAST_INV || pkt->f.opcode == ROCE_SEND_ONLY_INV;
+}
+
+static enum remu_drop
+on_send(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt, uint64_t now)
 {
 	struct remu_responder *rs = &qp->resp;
-	uint16_t traits = pkt->op->traits;
-	enum remu_drop drop;
+	uint32_t traits = pkt->op->traits;
 
-	if (traits & (ROCE_T_FIRST | ROCE_T_ONLY))
-		drop = begin_write(e, qp, pkt);
-	else
-		drop = continue_write(qp, pkt);
-	if (drop != REMU_DROP_NONE)
-		return refuse(e, qp, pkt->f.psn, drop);
+	/* Without a receive queue waiting would be in vain: the operation is not supported. */
+	if (!order_ok(rs, pkt, REMU_MSG_SEND) || !size_ok(qp, pkt) || invalidates(pkt) ||
+		e->cfg.rq_depth == 0)
+		return refuse(e, qp, pkt->f.psn, REMU_DROP_INVALID, now);
+	if (traits & (ROCE_T_FIRST | ROCE_T_ONLY)) {
+		const struct remu_recv_wr *wr = remu__recv_head(e, rs);
 
-	if (pkt->payload_len != 0) { /* else there may be no region */
-		memcpy(rs->write_dst, pkt->payload, pkt->payload_len);
-		rs->write_dst += pkt->payload_len;
+		if (wr == NULL)
+			return not_ready(e, qp, pkt->f.psn, now);
+		rs->dst = wr->addr;
+		rs->left = wr->length;
+		rs->done = 0;
 	}
-	rs->write_left -= pkt->payload_len;
-	rs->in_write = !(traits & (ROCE_T_LAST | ROCE_T_ONLY));
-	rs->epsn = remu_psn_add(rs->epsn, 1);
-	rs->nak_sent = false;
-	if (!rs->in_write) {
-		rs->msn = remu_psn_add(rs->msn, 1);
-		e->stats.writes_executed++;
+	if (pkt->payload_len > rs->left) {
+		remu__recv_complete(e, qp,
+			&(struct remu_wc){
+				.status = REMU_WC_LOC_LEN_ERR,
+				.opcode = REMU_WR_SEND,
+			});
+		return refuse(e, qp, pkt->f.psn, REMU_DROP_INVALID, now);
 	}
-	if (pkt->f.ackreq)
-		push_ack(e, qp, pkt->f.psn);
+	store(rs, pkt);
+	if (traits & (ROCE_T_LAST | ROCE_T_ONLY)) {
+		complete_recv(e, qp, pkt);
+		e->stats.sends_executed++;
+	}
+	end_packet(e, qp, pkt, REMU_MSG_SEND);
 	return REMU_DROP_NONE;
+}
+
+enum remu_drop
+remu__resp_execute(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
+	uint64_t now)
+{
+	if (pkt->op->traits & ROCE_T_READ)
+		return on_read(e, qp, pkt, now);
+	if (pkt->op->traits & ROCE_T_WRITE)
+		return on_write(e, qp, pkt, now);
+	if (pkt->op->traits & ROCE_T_SEND)
+		return on_send(e, qp, pkt, now);
+	return on_atomic(e, qp, pkt, now);
 }
 
 /* Rule R8: a READ of exactly the status record takes the PSN over; it has no side effect. */
@@ -328,138 +509,40 @@ is_resync(const struct remu_engine *e, const struct remu_qp *qp, const struct ro
 		REMU_ACCESS_REMOTE_READ | REMU_ACCESS_RESYNC);
 	/* A late copy of an answered READ must not turn the sequence back. */
 	return mr != NULL && pkt->f.va == mr->cfg.va && pkt->f.dma_len == mr->cfg.length &&
-		find_read_record(qp, pkt) == NULL;
+		find_record(qp, pkt) == NULL;
 }
 
 enum remu_drop
-remu__resp_request(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt)
+remu__resp_request(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
+	struct rte_mbuf *m, uint64_t now)
 {
 	struct remu_responder *rs = &qp->resp;
+	enum remu_drop verdict;
 	int32_t ahead;
 
-	if (queue_full(rs))
+	if (remu__answer_full(rs))
 		return REMU_DROP_RESP_BUSY;
 	if (is_resync(e, qp, pkt)) {
 		rs->epsn = pkt->f.psn;
 		rs->synced = true;
-		rs->in_write = false;
+		rs->message = REMU_MSG_NONE;
 		e->stats.resyncs++;
 	}
 	if (!rs->synced) {
 		/* A READ of anything but the status record: say so, or a wrong key looks like silence. */
-		return pkt->op->traits & ROCE_T_READ ? refuse(e, qp, pkt->f.psn, REMU_DROP_ACCESS)
-						     : REMU_DROP_NOT_SYNCED;
+		return pkt->op->traits & ROCE_T_READ
+			? refuse(e, qp, pkt->f.psn, REMU_DROP_ACCESS, now)
+			: REMU_DROP_NOT_SYNCED;
 	}
 	ahead = remu_psn_diff(pkt->f.psn, rs->epsn);
 	if (ahead < 0)
-		return on_duplicate(e, qp, pkt);
+		return on_duplicate(e, qp, pkt, now);
 	if (ahead > 0) {
-		if (!rs->nak_sent) {
-			rs->nak_sent = true;
-			push_nak(e, qp, rs->epsn, ROCE_NAK_PSN_SEQUENCE);
-		}
-		return REMU_DROP_PSN_AHEAD;
+		verdict = remu__resp_sequence_nak(e, qp, now);
+		return remu__hold(e, qp, pkt->f.psn, m) ? REMU_HELD : verdict;
 	}
-	if (pkt->op->traits & ROCE_T_READ)
-		return on_read(e, qp, pkt);
-	if ((pkt->op->traits & (ROCE_T_WRITE | ROCE_T_IMM)) == ROCE_T_WRITE)
-		return on_write(e, qp, pkt);
-	return refuse(e, qp, pkt->f.psn, REMU_DROP_INVALID); /* SEND, immediate, atomics */
-}
-
-static uint8_t
-read_response_opcode(const struct remu_response *r, uint16_t path_mtu)
-{
-	bool last = r->left <= path_mtu;
-
-	if (r->first)
-		return last ? ROCE_READ_RESPONSE_ONLY : ROCE_READ_RESPONSE_FIRST;
-	return last ? ROCE_READ_RESPONSE_LAST : ROCE_READ_RESPONSE_MIDDLE;
-}
-
-/* Make the next packet of a response. NULL: no mbuf. */
-static struct rte_mbuf *
-make_response(struct remu_engine *e, struct remu_qp *qp, const struct remu_response *r)
-{
-	uint32_t payload_len = r->is_read ? RTE_MIN(r->left, (uint32_t)qp->path_mtu) : 0;
-	struct roce_fields f = {
-		.opcode = r->is_read ? read_response_opcode(r, qp->path_mtu) : ROCE_ACKNOWLEDGE,
-		.migreq = true,
-		.pkey = ROCE_PKEY_DEFAULT,
-		.dest_qpn = qp->peer_qpn,
-		.psn = r->psn,
-		.syndrome = r->syndrome,
-		.msn = r->msn,
-	};
-	struct rte_mbuf *m;
-	uint8_t *payload;
-
-	m = remu__frame_begin(e, qp, &f, payload_len, &payload);
-	if (unlikely(m == NULL))
-		return NULL;
-	if (payload_len != 0)
-		memcpy(payload, r->src, payload_len);
-	remu__frame_end(e, m, payload, payload_len);
-	return m;
-}
-
-/* Account for a packet of a response that has been made. @return whether the response is done */
-static bool
-advance(struct remu_engine *e, struct remu_qp *qp, struct remu_response *r)
-{
-	uint32_t sent;
-
-	if (!r->is_read) {
-		if ((r->syndrome & ROCE_SYN_TYPE_MASK) == ROCE_SYN_NAK)
-			e->stats.naks_sent++;
-		else
-			e->stats.acks_sent++;
-		return true;
-	}
-	sent = RTE_MIN(r->left, (uint32_t)qp->path_mtu);
-	if (sent != 0)
-		r->src += sent;
-	r->left -= sent;
-	r->psn = remu_psn_add(r->psn, 1);
-	r->first = false;
-	return r->left == 0;
-}
-
-static void
-pop(struct remu_responder *rs)
-{
-	const struct remu_response *r = queued(rs, rs->queue_head++);
-
-	rs->reads_queued -= r->is_read && !r->replay;
-}
-
-uint16_t
-remu__resp_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max)
-{
-	struct remu_responder *rs = &qp->resp;
-	uint16_t n = 0;
-
-	while (n < max && remu__resp_has_output(qp)) {
-		struct remu_response *r = queued(rs, rs->queue_head);
-
-		if (!mr_alive(r->mr, r->mr_generation)) {
-			/* Revoked while the READ waited: a NAK takes the place of the data. */
-			uint32_t psn = r->psn;
-
-			rs->reads_queued -= !r->replay;
-			*r = (struct remu_response){
-				.psn = psn,
-				.msn = rs->msn,
-				.syndrome = ROCE_NAK_REMOTE_ACCESS,
-			};
-			e->stats.drops[REMU_DROP_ACCESS]++;
-		}
-		pkts[n] = make_response(e, qp, r);
-		if (unlikely(pkts[n] == NULL))
-			break;
-		n++;
-		if (advance(e, qp, r))
-			pop(rs);
-	}
-	return n;
+	verdict = remu__resp_execute(e, qp, pkt, now);
+	if (unlikely(rs->n_held != 0))
+		remu__hold_drain(e, qp, now);
+	return verdict;
 }

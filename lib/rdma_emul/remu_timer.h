@@ -33,6 +33,13 @@ remu_timers_armed(const struct remu_timers *t, uint32_t index)
 	return t->pos[index] != 0;
 }
 
+/** Deadline of an index that is armed. */
+static inline uint64_t
+remu_timers_deadline(const struct remu_timers *t, uint32_t index)
+{
+	return t->heap[t->pos[index] - 1].deadline;
+}
+
 /** The earliest deadline; UINT64_MAX when none is armed. */
 static inline uint64_t
 remu_timers_next(const struct remu_timers *t)

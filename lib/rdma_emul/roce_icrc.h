@@ -13,8 +13,8 @@
 /**
  * ICRC of a packet.
  *
- * @param l3    first byte of the IPv4 header; IP, UDP and BTH must be contiguous
- * @param span  bytes from there up to where the ICRC stands; at least 40
+ * @param l3    first byte of the IPv4 or IPv6 header; IP, UDP and BTH must be contiguous
+ * @param span  bytes from there up to where the ICRC stands; at least 40 (IPv4) or 60 (IPv6)
  * @return the CRC; it goes out least significant byte first
  */
 uint32_t roce_icrc(const uint8_t *l3, size_t span);

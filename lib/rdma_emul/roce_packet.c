@@ -42,6 +42,7 @@ const struct roce_op roce_ops[256] = {
 	[ROCE_COMPARE_SWAP] = {"CmpSwap", REQ | ROCE_T_ATOMIC | ROCE_T_ONLY | ROCE_T_ATOMIC_ETH,
 		40},
 	[ROCE_FETCH_ADD] = {"FetchAdd", REQ | ROCE_T_ATOMIC | ROCE_T_ONLY | ROCE_T_ATOMIC_ETH, 40},
+	[ROCE_CNP] = {"CNP", ROCE_T_CNP, ROCE_BTH_LEN + ROCE_CNP_RESERVED},
 	[ROCE_SEND_LAST_INV] = {"SEND Last with Invalidate",
 		REQ | ROCE_T_SEND | ROCE_T_LAST | ROCE_T_IMM | DATA, 16},
 	[ROCE_SEND_ONLY_INV] = {"SEND Only with Invalidate",
@@ -70,11 +71,14 @@ static const char *const drop_names[REMU_DROP_COUNT] = {
 	[REMU_DROP_QP_STATE] = "qp_state",
 	[REMU_DROP_SRC_MAC] = "src_mac",
 	[REMU_DROP_SRC_IP] = "src_ip",
+	[REMU_DROP_SRC_PORT] = "src_port",
 	[REMU_DROP_PSN_AHEAD] = "psn_ahead",
 	[REMU_DROP_NOT_SYNCED] = "not_synced",
 	[REMU_DROP_DUPLICATE] = "duplicate",
 	[REMU_DROP_INVALID] = "invalid_request",
 	[REMU_DROP_ACCESS] = "remote_access",
+	[REMU_DROP_RNR] = "rnr",
+	[REMU_DROP_RATE] = "rate_limited",
 	[REMU_DROP_RESP_BUSY] = "responder_busy",
 	[REMU_DROP_RESP_STALE] = "response_stale",
 	[REMU_DROP_RESP_GAP] = "response_gap",
@@ -97,36 +101,72 @@ roce_gid_ipv4(uint32_t addr)
 	return gid;
 }
 
-uint32_t
-roce_gid_to_ipv4(const struct roce_gid *gid)
+bool
+roce_gid_is_ipv4(const struct roce_gid *gid)
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
-	return memcmp(gid->raw, mapped, sizeof(mapped)) == 0 ? roce_load_be32(&gid->raw[12]) : 0;
+	return memcmp(gid->raw, mapped, sizeof(mapped)) == 0;
 }
 
-/* Ethernet, IP and UDP. On success *ib points at the BTH and *ib_len counts up to the ICRC's end. */
-static enum remu_drop
-decode_outer(const uint8_t *frame, size_t len, struct roce_packet *out, const uint8_t **ib,
-	uint32_t *ib_len)
+uint32_t
+roce_gid_to_ipv4(const struct roce_gid *gid)
 {
-	const uint8_t *ip = frame + ROCE_ETH_LEN;
-	const uint8_t *udp = ip + ROCE_IPV4_LEN;
-	uint16_t ethertype, ip_len, udp_len;
+	return roce_gid_is_ipv4(gid) ? roce_load_be32(&gid->raw[12]) : 0;
+}
 
-	if (len < ROCE_ETH_LEN)
+/* The bytes of a frame that are still to be taken apart. */
+struct rest {
+	const uint8_t *p;
+	size_t len;
+};
+
+static void
+skip(struct rest *rest, size_t len)
+{
+	rest->p += len;
+	rest->len -= len;
+}
+
+/* Ethernet header and at most one 802.1Q tag. */
+static enum remu_drop
+decode_ethernet(struct rest *rest, struct roce_packet *out, uint16_t *ethertype)
+{
+	if (rest->len < ROCE_ETH_LEN)
 		return REMU_DROP_RUNT;
-	ethertype = roce_load_be16(frame + 12);
-	if (ethertype == ROCE_ETHERTYPE_VLAN)
+	memcpy(out->dst_mac, rest->p, 6);
+	memcpy(out->src_mac, rest->p + 6, 6);
+	*ethertype = roce_load_be16(rest->p + 12);
+	out->tagged = *ethertype == ROCE_ETHERTYPE_VLAN;
+	out->vlan_tci = 0;
+	skip(rest, ROCE_ETH_LEN);
+	if (*ethertype == ROCE_ETHERTYPE_QINQ)
 		return REMU_DROP_VLAN;
-	if (ethertype != ROCE_ETHERTYPE_IPV4)
-		return REMU_DROP_NOT_IP;
-	if (len < ROCE_L2L4_LEN)
+	if (!out->tagged)
+		return REMU_DROP_NONE;
+	if (rest->len < ROCE_VLAN_LEN)
+		return REMU_DROP_RUNT;
+	out->vlan_tci = roce_load_be16(rest->p);
+	*ethertype = roce_load_be16(rest->p + 2);
+	skip(rest, ROCE_VLAN_LEN);
+	return *ethertype == ROCE_ETHERTYPE_VLAN || *ethertype == ROCE_ETHERTYPE_QINQ
+		? REMU_DROP_VLAN
+		: REMU_DROP_NONE;
+}
+
+/* IPv4 header; leaves the bytes that its total length admits. */
+static enum remu_drop
+decode_ipv4(struct rest *rest, struct roce_packet *out)
+{
+	const uint8_t *ip = rest->p;
+	uint16_t ip_len;
+
+	if (rest->len < ROCE_IPV4_LEN + ROCE_UDP_LEN)
 		return REMU_DROP_RUNT;
 	if (ip[0] != 0x45) /* version 4, no options */
 		return REMU_DROP_IP_HEADER;
 	ip_len = roce_load_be16(ip + 2);
-	if (ip_len > len - ROCE_ETH_LEN)
+	if (ip_len > rest->len)
 		return REMU_DROP_RUNT;
 	if (ip_len < ROCE_IPV4_LEN + ROCE_UDP_LEN)
 		return REMU_DROP_IP_HEADER;
@@ -134,32 +174,92 @@ decode_outer(const uint8_t *frame, size_t len, struct roce_packet *out, const ui
 		return REMU_DROP_FRAGMENT;
 	if (ip[9] != ROCE_IPPROTO_UDP)
 		return REMU_DROP_NOT_UDP;
-	if (roce_load_be16(udp + 2) != ROCE_UDP_PORT)
-		return REMU_DROP_UDP_PORT;
-	udp_len = roce_load_be16(udp + 4);
-	if (udp_len > ip_len - ROCE_IPV4_LEN ||
-		udp_len < ROCE_UDP_LEN + ROCE_BTH_LEN + ROCE_ICRC_LEN)
-		return REMU_DROP_UDP_LENGTH;
-
-	memcpy(out->dst_mac, frame, 6);
-	memcpy(out->src_mac, frame + 6, 6);
-	out->l3 = ip;
 	out->tos = ip[1];
 	out->ip_id = roce_load_be16(ip + 4);
 	out->ttl = ip[8];
 	out->src = roce_gid_ipv4(roce_load_be32(ip + 12));
 	out->dst = roce_gid_ipv4(roce_load_be32(ip + 16));
-	out->udp_sport = roce_load_be16(udp);
-	*ib = udp + ROCE_UDP_LEN;
-	*ib_len = udp_len - ROCE_UDP_LEN;
+	*rest = (struct rest){ip + ROCE_IPV4_LEN, ip_len - ROCE_IPV4_LEN};
 	return REMU_DROP_NONE;
+}
+
+/* IPv6 header without extension headers; leaves the bytes that its payload length admits. */
+static enum remu_drop
+decode_ipv6(struct rest *rest, struct roce_packet *out)
+{
+	const uint8_t *ip = rest->p;
+	uint16_t payload_len;
+
+	if (rest->len < ROCE_IPV6_LEN + ROCE_UDP_LEN)
+		return REMU_DROP_RUNT;
+	if (ip[0] >> 4 != 6)
+		return REMU_DROP_IP_HEADER;
+	payload_len = roce_load_be16(ip + 4);
+	if (payload_len > rest->len - ROCE_IPV6_LEN)
+		return REMU_DROP_RUNT;
+	if (payload_len < ROCE_UDP_LEN)
+		return REMU_DROP_IP_HEADER;
+	if (ip[6] == ROCE_IPPROTO_FRAGMENT)
+		return REMU_DROP_FRAGMENT;
+	if (ip[6] != ROCE_IPPROTO_UDP)
+		return REMU_DROP_NOT_UDP;
+	out->tos = (uint8_t)(roce_load_be16(ip) >> 4);
+	out->ip_id = 0;
+	out->ttl = ip[7];
+	memcpy(out->src.raw, ip + 8, sizeof(out->src.raw));
+	memcpy(out->dst.raw, ip + 24, sizeof(out->dst.raw));
+	*rest = (struct rest){ip + ROCE_IPV6_LEN, payload_len};
+	return REMU_DROP_NONE;
+}
+
+/* Ethernet, IP and UDP. On success the rest starts with the BTH and ends behind the ICRC. */
+static enum remu_drop
+decode_outer(struct rest *rest, struct roce_packet *out)
+{
+	const uint8_t *udp;
+	uint16_t ethertype, udp_len;
+	enum remu_drop drop;
+
+	drop = decode_ethernet(rest, out, &ethertype);
+	if (drop != REMU_DROP_NONE)
+		return drop;
+	out->l3 = rest->p;
+	if (ethertype == ROCE_ETHERTYPE_IPV4)
+		drop = decode_ipv4(rest, out);
+	else if (ethertype == ROCE_ETHERTYPE_IPV6)
+		drop = decode_ipv6(rest, out);
+	else
+		drop = REMU_DROP_NOT_IP;
+	if (drop != REMU_DROP_NONE)
+		return drop;
+	udp = rest->p;
+	if (roce_load_be16(udp + 2) != ROCE_UDP_PORT)
+		return REMU_DROP_UDP_PORT;
+	udp_len = roce_load_be16(udp + 4);
+	if (udp_len > rest->len || udp_len < ROCE_UDP_LEN + ROCE_BTH_LEN + ROCE_ICRC_LEN)
+		return REMU_DROP_UDP_LENGTH;
+	out->udp_sport = roce_load_be16(udp);
+	*rest = (struct rest){udp + ROCE_UDP_LEN, udp_len - ROCE_UDP_LEN};
+	return REMU_DROP_NONE;
+}
+
+bool
+roce_peek_qpn(const uint8_t *frame, size_t len, uint32_t *qpn)
+{
+	struct rest rest = {frame, len};
+	struct roce_packet pkt;
+
+	if (decode_outer(&rest, &pkt) != REMU_DROP_NONE)
+		return false;
+	*qpn = roce_load_be24(((const struct roce_bth *)rest.p)->dest_qpn);
+	return true;
 }
 
 static void
 decode_extensions(const uint8_t *ext, struct roce_packet *out)
 {
 	struct roce_fields *f = &out->f;
-	uint16_t traits = out->op->traits;
+	uint32_t traits = out->op->traits;
 
 	if (traits & ROCE_T_RETH) {
 		const struct roce_reth *reth = (const struct roce_reth *)ext;
@@ -193,17 +293,18 @@ decode_extensions(const uint8_t *ext, struct roce_packet *out)
 enum remu_drop
 roce_decode(const uint8_t *frame, size_t len, struct roce_packet *out)
 {
+	struct rest rest = {frame, len};
 	const struct roce_bth *bth;
 	const struct roce_op *op;
-	const uint8_t *ib;
 	uint32_t ib_len, body, pad;
 	enum remu_drop drop;
 
-	drop = decode_outer(frame, len, out, &ib, &ib_len);
+	drop = decode_outer(&rest, out);
 	if (drop != REMU_DROP_NONE)
 		return drop;
 
-	bth = (const struct roce_bth *)ib;
+	ib_len = (uint32_t)rest.len;
+	bth = (const struct roce_bth *)rest.p;
 	op = &roce_ops[bth->opcode];
 	if (op->name == NULL)
 		return REMU_DROP_OPCODE;
@@ -228,10 +329,10 @@ roce_decode(const uint8_t *frame, size_t len, struct roce_packet *out)
 		.dest_qpn = roce_load_be24(bth->dest_qpn),
 		.psn = roce_load_be24(bth->psn),
 	};
-	decode_extensions(ib + ROCE_BTH_LEN, out);
-	out->payload = ib + op->header_len;
+	decode_extensions(rest.p + ROCE_BTH_LEN, out);
+	out->payload = rest.p + op->header_len;
 	out->payload_len = body - pad;
-	out->icrc_span = ROCE_IPV4_LEN + ROCE_UDP_LEN + ib_len - ROCE_ICRC_LEN;
+	out->icrc_span = (uint32_t)(rest.p - out->l3) + ib_len - ROCE_ICRC_LEN;
 	return REMU_DROP_NONE;
 }
 
@@ -254,30 +355,81 @@ csum_fold(uint32_t sum)
 	return (uint16_t)~sum;
 }
 
-void
-roce_flow_init(struct roce_flow *flow, const uint8_t src_mac[6], const uint8_t dst_mac[6],
-	const struct roce_gid *src, const struct roce_gid *dst, uint16_t sport, uint8_t ttl)
+static void
+store_ipv4(uint8_t *ip, const struct roce_path *path)
 {
-	uint8_t *ip = flow->bytes + ROCE_ETH_LEN;
-	uint8_t *udp = ip + ROCE_IPV4_LEN;
-
-	memset(flow, 0, sizeof(*flow));
-	memcpy(flow->bytes, dst_mac, 6);
-	memcpy(flow->bytes + 6, src_mac, 6);
-	roce_store_be16(flow->bytes + 12, ROCE_ETHERTYPE_IPV4);
 	ip[0] = 0x45;
+	ip[1] = path->traffic_class;
 	roce_store_be16(ip + 6, 0x4000); /* don't fragment */
-	ip[8] = ttl;
+	ip[8] = path->hop_limit;
 	ip[9] = ROCE_IPPROTO_UDP;
-	memcpy(ip + 12, &src->raw[12], 4);
-	memcpy(ip + 16, &dst->raw[12], 4);
-	roce_store_be16(udp, sport);
-	roce_store_be16(udp + 2, ROCE_UDP_PORT);
-	flow->csum_base = csum_add(ip, ROCE_IPV4_LEN);
+	memcpy(ip + 12, &path->src.raw[12], 4);
+	memcpy(ip + 16, &path->dst.raw[12], 4);
 }
 
 static void
-encode_extensions(const struct roce_fields *f, uint16_t traits, uint8_t *ext)
+store_ipv6(uint8_t *ip, const struct roce_path *path)
+{
+	roce_store_be16(ip, (uint16_t)(0x6000 | path->traffic_class << 4));
+	ip[6] = ROCE_IPPROTO_UDP;
+	ip[7] = path->hop_limit;
+	memcpy(ip + 8, path->src.raw, sizeof(path->src.raw));
+	memcpy(ip + 24, path->dst.raw, sizeof(path->dst.raw));
+}
+
+void
+roce_flow_init(struct roce_flow *flow, const struct roce_path *path)
+{
+	bool ipv4 = roce_gid_is_ipv4(&path->src);
+	uint8_t *p = flow->bytes;
+
+	memset(flow, 0, sizeof(*flow));
+	memcpy(p, path->dst_mac, 6);
+	memcpy(p + 6, path->src_mac, 6);
+	p += 12;
+	if (path->tagged) {
+		roce_store_be16(p, ROCE_ETHERTYPE_VLAN);
+		roce_store_be16(p + 2, path->vlan_tci);
+		p += ROCE_VLAN_LEN;
+	}
+	roce_store_be16(p, ipv4 ? ROCE_ETHERTYPE_IPV4 : ROCE_ETHERTYPE_IPV6);
+	p += 2;
+	flow->l3_off = (uint8_t)(p - flow->bytes);
+	if (ipv4) {
+		store_ipv4(p, path);
+		flow->csum_base = csum_add(p, ROCE_IPV4_LEN);
+		p += ROCE_IPV4_LEN;
+	} else {
+		store_ipv6(p, path);
+		p += ROCE_IPV6_LEN;
+	}
+	roce_store_be16(p, path->sport);
+	roce_store_be16(p + 2, ROCE_UDP_PORT);
+	flow->len = (uint8_t)(p + ROCE_UDP_LEN - flow->bytes);
+}
+
+static bool
+is_ipv4(const struct roce_flow *flow)
+{
+	return flow->bytes[flow->l3_off] >> 4 == 4;
+}
+
+void
+roce_set_traffic_class(const struct roce_flow *flow, uint8_t *frame, uint8_t traffic_class)
+{
+	uint8_t *ip = frame + flow->l3_off;
+
+	if (is_ipv4(flow)) {
+		ip[1] = traffic_class;
+		roce_store_be16(ip + ROCE_IPV4_CSUM_OFFSET, 0);
+		roce_store_be16(ip + ROCE_IPV4_CSUM_OFFSET, csum_fold(csum_add(ip, ROCE_IPV4_LEN)));
+	} else {
+		roce_store_be16(ip, (uint16_t)((roce_load_be16(ip) & 0xf00f) | traffic_class << 4));
+	}
+}
+
+static void
+encode_extensions(const struct roce_fields *f, uint32_t traits, uint8_t *ext)
 {
 	if (traits & ROCE_T_RETH) {
 		struct roce_reth *reth = (struct roce_reth *)ext;
@@ -306,6 +458,8 @@ encode_extensions(const struct roce_fields *f, uint16_t traits, uint8_t *ext)
 		roce_store_be64(ext, f->swap_add);
 	if (traits & ROCE_T_IMM)
 		roce_store_be32(ext, f->imm);
+	if (traits & ROCE_T_CNP)
+		memset(ext, 0, ROCE_CNP_RESERVED);
 }
 
 size_t
@@ -313,18 +467,27 @@ roce_encode(const struct roce_flow *flow, const struct roce_fields *f, uint16_t 
 	size_t payload_len, uint8_t *frame)
 {
 	const struct roce_op *op = &roce_ops[f->opcode];
-	uint8_t *ip = frame + ROCE_ETH_LEN;
-	uint8_t *udp = ip + ROCE_IPV4_LEN;
+	uint8_t *ip = frame + flow->l3_off;
+	uint8_t *udp = frame + flow->len - ROCE_UDP_LEN;
 	struct roce_bth *bth = (struct roce_bth *)(udp + ROCE_UDP_LEN);
 	uint8_t pad = -payload_len & 3;
 	uint16_t udp_len = (uint16_t)(ROCE_UDP_LEN + op->header_len + payload_len + pad +
 		ROCE_ICRC_LEN);
-	uint16_t ip_len = udp_len + ROCE_IPV4_LEN;
 
-	memcpy(frame, flow->bytes, sizeof(flow->bytes));
-	roce_store_be16(ip + 2, ip_len);
-	roce_store_be16(ip + 4, ip_id);
-	roce_store_be16(ip + 10, csum_fold(flow->csum_base + ip_len + ip_id));
+	if (flow->len == ROCE_L2L4_LEN) /* a constant length costs less */
+		memcpy(frame, flow->bytes, ROCE_L2L4_LEN);
+	else
+		memcpy(frame, flow->bytes, flow->len);
+	if (is_ipv4(flow)) {
+		uint16_t ip_len = udp_len + ROCE_IPV4_LEN;
+
+		roce_store_be16(ip + 2, ip_len);
+		roce_store_be16(ip + 4, ip_id);
+		roce_store_be16(ip + ROCE_IPV4_CSUM_OFFSET,
+			csum_fold(flow->csum_base + ip_len + ip_id));
+	} else {
+		roce_store_be16(ip + 4, udp_len);
+	}
 	roce_store_be16(udp + 4, udp_len);
 
 	bth->opcode = f->opcode;
@@ -336,17 +499,21 @@ roce_encode(const struct roce_flow *flow, const struct roce_fields *f, uint16_t 
 	bth->ackreq = (uint8_t)((f->ackreq ? ROCE_BTH_ACKREQ : 0) | f->reserved7);
 	roce_store_be24(bth->psn, f->psn);
 	encode_extensions(f, op->traits, (uint8_t *)(bth + 1));
-	return ROCE_L2L4_LEN + op->header_len;
+	return flow->len + (size_t)op->header_len;
 }
 
 size_t
-roce_seal(uint8_t *frame, size_t payload_off, size_t payload_len)
+roce_seal(const struct roce_flow *flow, uint8_t *frame, size_t payload_off, size_t payload_len)
 {
 	uint8_t *end = frame + payload_off + payload_len;
-	uint8_t *l3 = frame + ROCE_ETH_LEN;
+	uint8_t *l3 = frame + flow->l3_off;
+	size_t len;
 
 	for (size_t pad = -payload_len & 3; pad > 0; pad--)
 		*end++ = 0;
 	roce_store_le32(end, roce_icrc(l3, (size_t)(end - l3)));
-	return (size_t)(end - frame) + ROCE_ICRC_LEN;
+	len = (size_t)(end - frame) + ROCE_ICRC_LEN;
+	while (len < ROCE_MIN_FRAME)
+		frame[len++] = 0;
+	return len;
 }

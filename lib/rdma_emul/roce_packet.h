@@ -22,7 +22,7 @@ struct roce_gid {
 /** Properties of one opcode; the table is roce_ops[]. */
 struct roce_op {
 	const char *name;   /**< as in table 38 of the specification; NULL: unknown opcode */
-	uint16_t traits;    /**< ROCE_T_* */
+	uint32_t traits;    /**< ROCE_T_* */
 	uint8_t header_len; /**< BTH and extension headers, bytes */
 };
 
@@ -43,6 +43,7 @@ enum roce_trait {
 	ROCE_T_ATOMIC_ETH = 1 << 13,
 	ROCE_T_ATOMIC_ACK = 1 << 14,
 	ROCE_T_PAYLOAD = 1 << 15, /**< may carry payload */
+	ROCE_T_CNP = 1 << 16,	  /**< congestion notification: neither request nor response */
 };
 
 extern const struct roce_op roce_ops[256];
@@ -72,7 +73,7 @@ struct roce_fields {
 struct roce_packet {
 	struct roce_fields f;
 	const struct roce_op *op;
-	const uint8_t *l3;	/**< first byte of the IP header */
+	const uint8_t *l3;	/**< first byte of the IPv4 or IPv6 header */
 	const uint8_t *payload; /**< without pad bytes */
 	uint32_t payload_len;	/**< bytes */
 	uint32_t icrc_span;	/**< bytes from l3 up to the ICRC */
@@ -81,9 +82,11 @@ struct roce_packet {
 	struct roce_gid dst;
 	struct roce_gid src;
 	uint16_t udp_sport;
-	uint16_t ip_id;
-	uint8_t tos;
-	uint8_t ttl;
+	uint16_t ip_id;	   /**< IPv4 */
+	uint16_t vlan_tci; /**< 802.1Q tag: priority, DEI, VLAN ID */
+	bool tagged;	   /**< an 802.1Q tag is there */
+	uint8_t tos;	   /**< ToS or traffic class: DSCP and, in the low two bits, ECN */
+	uint8_t ttl;	   /**< TTL or hop limit */
 };
 
 /** Why a received frame is not processed: the index of its counter and its name in telemetry. */
@@ -91,7 +94,7 @@ enum remu_drop {
 	REMU_DROP_NONE,	      /**< accepted */
 	REMU_DROP_RUNT,	      /**< shorter than its headers say */
 	REMU_DROP_NOT_IP,     /**< neither IPv4 nor something we speak */
-	REMU_DROP_VLAN,	      /**< 802.1Q tag: not supported */
+	REMU_DROP_VLAN,	      /**< more than one tag, or not the VLAN of the connection */
 	REMU_DROP_IP_HEADER,  /**< options, wrong version or length */
 	REMU_DROP_FRAGMENT,   /**< RoCEv2 packets are never fragmented */
 	REMU_DROP_NOT_UDP,    /**< other IP protocol */
@@ -109,11 +112,14 @@ enum remu_drop {
 	REMU_DROP_QP_STATE,   /**< queue pair does not receive in its state */
 	REMU_DROP_SRC_MAC,    /**< not the MAC address of the connected peer */
 	REMU_DROP_SRC_IP,     /**< not the IP address of the connected peer */
+	REMU_DROP_SRC_PORT,   /**< not the UDP source port that the connection was pinned to */
 	REMU_DROP_PSN_AHEAD,  /**< request beyond the expected PSN (answered by one NAK) */
 	REMU_DROP_NOT_SYNCED, /**< bootstrap queue pair before the READ that sets its PSN */
 	REMU_DROP_DUPLICATE,  /**< duplicate request that cannot be served again */
 	REMU_DROP_INVALID,    /**< request refused: NAK invalid request */
 	REMU_DROP_ACCESS,     /**< request refused: NAK remote access error */
+	REMU_DROP_RNR,	      /**< no receive request posted: RNR NAK */
+	REMU_DROP_RATE,	      /**< answer withheld: more than the limit per time */
 	REMU_DROP_RESP_BUSY,  /**< no room for another response: the peer repeats the request */
 	REMU_DROP_RESP_STALE, /**< response to nothing outstanding */
 	REMU_DROP_RESP_GAP,   /**< READ response out of order */
@@ -135,28 +141,38 @@ const char *remu_drop_name(enum remu_drop reason);
  */
 enum remu_drop roce_decode(const uint8_t *frame, size_t len, struct roce_packet *out);
 
-/** Ethernet, IPv4 and UDP headers of one direction of a connection, ready to copy. */
+/** The constant part of all frames of one direction of a connection. */
+struct roce_path {
+	uint8_t src_mac[6];
+	uint8_t dst_mac[6];
+	struct roce_gid src; /**< both IPv4-mapped, or both IPv6 */
+	struct roce_gid dst;
+	uint16_t sport;	       /**< UDP source port */
+	uint8_t traffic_class; /**< IPv4 ToS or IPv6 traffic class: DSCP << 2 | ECN */
+	uint8_t hop_limit;     /**< IPv4 TTL or IPv6 hop limit */
+	bool tagged;	       /**< put an 802.1Q tag into every frame */
+	uint16_t vlan_tci;     /**< of the tag: priority, DEI, VLAN ID */
+};
+
+/** Ethernet, VLAN, IP and UDP headers of a path, ready to copy. */
 struct roce_flow {
-	uint8_t bytes[ROCE_L2L4_LEN];
+	uint8_t bytes[ROCE_L2L4_MAX];
+	uint8_t len;	    /**< bytes that count */
+	uint8_t l3_off;	    /**< where the IP header starts */
 	uint32_t csum_base; /**< IPv4 checksum over all but total length and ID, not folded */
 };
 
-/**
- * Prepare a flow's headers: ToS 0, don't fragment, UDP checksum 0.
- *
- * @param src,dst  addresses; only IPv4-mapped GIDs
- * @param sport    UDP source port, host order
- * @param ttl      IPv4 time to live
- */
-void roce_flow_init(struct roce_flow *flow, const uint8_t src_mac[6], const uint8_t dst_mac[6],
-	const struct roce_gid *src, const struct roce_gid *dst, uint16_t sport, uint8_t ttl);
+/** Prepare a flow's headers: IPv4 with don't fragment, UDP checksum 0, IPv6 flow label 0. */
+void roce_flow_init(struct roce_flow *flow, const struct roce_path *path);
 
-/** Bytes of the frame that roce_encode() and roce_seal() make for this opcode and payload. */
+/** Bytes of a frame with this opcode and payload: at least ROCE_MIN_FRAME, the rest zeros. */
 static inline size_t
-roce_frame_len(uint8_t opcode, size_t payload_len)
+roce_frame_len(const struct roce_flow *flow, uint8_t opcode, size_t payload_len)
 {
-	return ROCE_L2L4_LEN + roce_ops[opcode].header_len + payload_len + (-payload_len & 3) +
+	size_t len = flow->len + roce_ops[opcode].header_len + payload_len + (-payload_len & 3) +
 		ROCE_ICRC_LEN;
+
+	return len < ROCE_MIN_FRAME ? ROCE_MIN_FRAME : len;
 }
 
 /**
@@ -164,7 +180,7 @@ roce_frame_len(uint8_t opcode, size_t payload_len)
  *
  * @param flow         addresses of the connection
  * @param f            fields; the opcode must be a known one
- * @param ip_id        IPv4 identification
+ * @param ip_id        IPv4 identification; not used with IPv6
  * @param payload_len  bytes of payload that will follow
  * @param frame        at least roce_frame_len() bytes
  * @return where the payload starts, as an offset into the frame
@@ -173,11 +189,26 @@ size_t roce_encode(const struct roce_flow *flow, const struct roce_fields *f, ui
 	size_t payload_len, uint8_t *frame);
 
 /**
- * Finish a packet whose headers and payload stand in the frame: zero pad bytes, ICRC.
+ * Finish a packet whose headers and payload stand in the frame: zero pad bytes, ICRC, zeros up to
+ * the shortest frame.
  *
- * @return bytes of the whole frame
+ * @return bytes of the whole frame, as roce_frame_len()
  */
-size_t roce_seal(uint8_t *frame, size_t payload_off, size_t payload_len);
+size_t roce_seal(const struct roce_flow *flow, uint8_t *frame, size_t payload_off,
+	size_t payload_len);
+
+/** Give an encoded frame another ToS or traffic class; the ICRC does not cover it. */
+void roce_set_traffic_class(const struct roce_flow *flow, uint8_t *frame, uint8_t traffic_class);
+
+/**
+ * Destination queue pair of a frame, for sharing frames out to engines; looks at nothing else.
+ *
+ * @return false when the frame is too short or not one that roce_decode() takes apart
+ */
+bool roce_peek_qpn(const uint8_t *frame, size_t len, uint32_t *qpn);
+
+/** Whether a GID stands for an IPv4 address. */
+bool roce_gid_is_ipv4(const struct roce_gid *gid);
 
 /** GID of an IPv4 address given in host order. */
 struct roce_gid roce_gid_ipv4(uint32_t addr);

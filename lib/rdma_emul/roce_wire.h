@@ -13,18 +13,24 @@
 enum {
 	ROCE_UDP_PORT = 4791, /* IANA: roce */
 	ROCE_ETHERTYPE_IPV4 = 0x0800,
+	ROCE_ETHERTYPE_IPV6 = 0x86dd,
 	ROCE_ETHERTYPE_VLAN = 0x8100,
+	ROCE_ETHERTYPE_QINQ = 0x88a8,
 	ROCE_IPPROTO_UDP = 17,
+	ROCE_IPPROTO_FRAGMENT = 44,
 	ROCE_SPORT_BASE = 0xc000, /* source ports 0xc000-0xffff carry the flow's entropy */
 
 	ROCE_ETH_LEN = 14,
+	ROCE_VLAN_LEN = 4,
 	ROCE_IPV4_LEN = 20,
+	ROCE_IPV6_LEN = 40,
 	ROCE_IPV4_CSUM_OFFSET = 10,
 	ROCE_UDP_LEN = 8,
 	ROCE_BTH_LEN = 12,
 	ROCE_ICRC_LEN = 4,
-	ROCE_L2L4_LEN = ROCE_ETH_LEN + ROCE_IPV4_LEN + ROCE_UDP_LEN,
-	ROCE_HDR_MAX = ROCE_L2L4_LEN + 40, /* the longest is an atomic request */
+	ROCE_L2L4_LEN = ROCE_ETH_LEN + ROCE_IPV4_LEN + ROCE_UDP_LEN, /* IPv4, no tag */
+	ROCE_L2L4_MAX = ROCE_ETH_LEN + ROCE_VLAN_LEN + ROCE_IPV6_LEN + ROCE_UDP_LEN,
+	ROCE_HDR_MAX = ROCE_L2L4_MAX + 40, /* the longest is an atomic request */
 	ROCE_MIN_FRAME = 60,		   /* Ethernet minimum without the FCS */
 
 	ROCE_PKEY_DEFAULT = 0xffff,
@@ -122,7 +128,18 @@ enum roce_opcode {
 	ROCE_FETCH_ADD = 0x14,
 	ROCE_SEND_LAST_INV = 0x16,
 	ROCE_SEND_ONLY_INV = 0x17,
-	ROCE_CNP = 0x81,
+	ROCE_CNP = 0x81, /* annex A17.9.3: 16 reserved bytes follow the BTH */
+};
+
+enum { ROCE_CNP_RESERVED = 16 };
+
+/* Low two bits of ToS or traffic class (RFC 3168). */
+enum roce_ecn {
+	ROCE_ECN_MASK = 3,
+	ROCE_ECN_NOT_ECT = 0,
+	ROCE_ECN_ECT1 = 1,
+	ROCE_ECN_ECT0 = 2,
+	ROCE_ECN_CE = 3, /* congestion experienced */
 };
 
 /* AETH syndromes: type in bits 7-5, then credits, RNR timer code or NAK code (tables 46, 47). */

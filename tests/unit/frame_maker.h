@@ -6,6 +6,7 @@
  * past the end.
  */
 
+#include <roce_bytes.h>
 #include <roce_packet.h>
 
 #include <stdint.h>
@@ -60,7 +61,7 @@ prng_fill(uint64_t *state, void *buf, size_t len)
 static inline struct roce_fields
 random_fields(uint64_t *state, uint8_t opcode)
 {
-	uint16_t traits = roce_ops[opcode].traits;
+	uint32_t traits = roce_ops[opcode].traits;
 	struct roce_fields f = {
 		.opcode = opcode,
 		.solicited = prng_below(state, 2),
@@ -96,14 +97,15 @@ random_fields(uint64_t *state, uint8_t opcode)
 static inline struct roce_flow
 random_flow(uint64_t *state)
 {
-	struct roce_gid src = roce_gid_ipv4((uint32_t)prng_next(state));
-	struct roce_gid dst = roce_gid_ipv4((uint32_t)prng_next(state));
+	struct roce_path path = {.hop_limit = 0};
 	struct roce_flow flow;
-	uint8_t macs[12];
 
-	prng_fill(state, macs, sizeof(macs));
-	roce_flow_init(&flow, macs, macs + 6, &src, &dst, (uint16_t)prng_next(state),
-		(uint8_t)prng_next(state));
+	path.src = roce_gid_ipv4((uint32_t)prng_next(state));
+	path.dst = roce_gid_ipv4((uint32_t)prng_next(state));
+	prng_fill(state, path.src_mac, 12); /* dst_mac too */
+	path.hop_limit = (uint8_t)prng_next(state);
+	path.sport = (uint16_t)prng_next(state);
+	roce_flow_init(&flow, &path);
 	return flow;
 }
 
@@ -115,16 +117,23 @@ make_frame(uint64_t *state, const struct roce_fields *f, size_t payload_len, siz
 	size_t off;
 	uint8_t *frame;
 
-	*len = roce_frame_len(f->opcode, payload_len);
+	*len = roce_frame_len(&flow, f->opcode, payload_len);
 	frame = malloc(*len);
 	if (frame == NULL)
 		abort();
 	memset(frame, 0xa5, *len);
 	off = roce_encode(&flow, f, (uint16_t)prng_next(state), payload_len, frame);
 	prng_fill(state, frame + off, payload_len);
-	if (roce_seal(frame, off, payload_len) != *len)
+	if (roce_seal(&flow, frame, off, payload_len) != *len)
 		abort();
 	return frame;
+}
+
+/* Bytes of an untagged IPv4 frame up to the end of the ICRC: without what fills it up to 60. */
+static inline size_t
+frame_content(const uint8_t *frame)
+{
+	return ROCE_ETH_LEN + (size_t)roce_load_be16(frame + ROCE_ETH_LEN + 2);
 }
 
 /* Make a frame with random fields. */

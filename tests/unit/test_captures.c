@@ -252,20 +252,30 @@ roce_encode__rebuilds_captured_frames(void **state)
 	for (; (frame = read_frame(pcap, &len)) != NULL; count++) {
 		struct seen seen = look_at(frame, len);
 		const struct roce_packet *pkt = &seen.pkt;
+		struct roce_path path = {
+			.src = pkt->src,
+			.dst = pkt->dst,
+			.sport = pkt->udp_sport,
+			.traffic_class = pkt->tos,
+			.hop_limit = pkt->ttl,
+			.tagged = pkt->tagged,
+			.vlan_tci = pkt->vlan_tci,
+		};
 		struct roce_flow flow;
 		uint8_t *copy;
 		size_t off;
 
-		assert_int_equal(roce_frame_len(pkt->f.opcode, pkt->payload_len), len);
 		copy = malloc(len);
 		assert_non_null(copy);
 		memset(copy, 0xa5, len);
-		roce_flow_init(&flow, pkt->src_mac, pkt->dst_mac, &pkt->src, &pkt->dst,
-			pkt->udp_sport, pkt->ttl);
+		memcpy(path.src_mac, pkt->src_mac, 6);
+		memcpy(path.dst_mac, pkt->dst_mac, 6);
+		roce_flow_init(&flow, &path);
+		assert_int_equal(roce_frame_len(&flow, pkt->f.opcode, pkt->payload_len), len);
 		off = roce_encode(&flow, &pkt->f, pkt->ip_id, pkt->payload_len, copy);
 		assert_int_equal(off, pkt->payload - frame);
 		memcpy(copy + off, pkt->payload, pkt->payload_len);
-		assert_int_equal(roce_seal(copy, off, pkt->payload_len), len);
+		assert_int_equal(roce_seal(&flow, copy, off, pkt->payload_len), len);
 		assert_memory_equal(copy, frame, len);
 		free(copy);
 		free(frame);

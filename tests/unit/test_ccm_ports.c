@@ -937,17 +937,20 @@ attack(struct ccm_bench *b, uint32_t port)
 		.rkey = slot->rkey ^ 1,
 		.dma_len = 8,
 	};
+	struct roce_path path = {.src = gid, .dst = gid, .sport = 0xc000, .hop_limit = 64};
 	struct rte_mbuf *m = rte_pktmbuf_alloc(b->pool);
 	struct roce_flow flow;
 	uint8_t *frame;
 	size_t off;
 
 	assert_non_null(m);
-	roce_flow_init(&flow, mac, mac, &gid, &gid, 0xc000, 64);
-	frame = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)roce_frame_len(f.opcode, 8));
+	memcpy(path.src_mac, mac, sizeof(mac));
+	memcpy(path.dst_mac, mac, sizeof(mac));
+	roce_flow_init(&flow, &path);
+	frame = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)roce_frame_len(&flow, f.opcode, 8));
 	off = roce_encode(&flow, &f, 1, 8, frame);
 	memset(frame + off, 0xee, 8);
-	roce_seal(frame, off, 8);
+	roce_seal(&flow, frame, off, 8);
 	remu_engine_rx(e, &m, 1, b->now);
 	assert_int_equal(qp->state, REMU_QP_ERR);
 }

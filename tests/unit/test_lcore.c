@@ -152,15 +152,20 @@ end(void)
 	eal_pool_free(test.pool);
 }
 
+enum { FRAME_LEN = ROCE_L2L4_LEN + ROCE_BTH_LEN + ROCE_ICRC_LEN };
+
 /* The least that makes a frame RoCEv2. */
 static void
 make_frame(uint8_t *frame, uint32_t qpn)
 {
-	memset(frame, 0, ROCE_L2L4_LEN + ROCE_BTH_LEN);
+	memset(frame, 0, FRAME_LEN);
 	roce_store_be16(frame + 12, ROCE_ETHERTYPE_IPV4);
 	frame[ROCE_ETH_LEN] = 0x45;
+	roce_store_be16(frame + ROCE_ETH_LEN + 2, FRAME_LEN - ROCE_ETH_LEN);
 	frame[ROCE_ETH_LEN + 9] = ROCE_IPPROTO_UDP;
 	roce_store_be16(frame + ROCE_ETH_LEN + ROCE_IPV4_LEN + 2, ROCE_UDP_PORT);
+	roce_store_be16(frame + ROCE_ETH_LEN + ROCE_IPV4_LEN + 4,
+		FRAME_LEN - ROCE_ETH_LEN - ROCE_IPV4_LEN);
 	roce_store_be24(frame + ROCE_L2L4_LEN + offsetof(struct roce_bth, dest_qpn), qpn);
 }
 
@@ -183,7 +188,7 @@ qpn_of(const struct rte_mbuf *m)
 static void
 frame_qpn__only_of_roce(void **state)
 {
-	uint8_t frame[ROCE_L2L4_LEN + ROCE_BTH_LEN];
+	uint8_t frame[FRAME_LEN];
 	static const struct {
 		uint32_t at;
 		uint8_t value;

@@ -98,7 +98,7 @@ post_next(struct run *r, int end)
 	*wr = (struct remu_wr){
 		.wr_id = s->posted,
 		.addr = s->buffer[slot],
-		.opcode = (uint8_t)prng_below(&r->seed, REMU_WR_COUNT),
+		.opcode = (uint8_t)prng_below(&r->seed, REMU_WR_RDMA_READ + 1),
 		.length = prng_below(&r->seed, chance(&r->seed, 20) ? SLOT + 1 : 2 * MTU),
 	};
 	off = prng_below(&r->seed, SLOT - wr->length + 1);
@@ -174,7 +174,7 @@ run(const struct wire_config *cfg, const struct faults *faults, uint64_t ops, ui
 			sizeof(r.side[end].target));
 		assert_int_equal(stats->wc_success, ops);
 		assert_int_equal(stats->wc_error, 0);
-		assert_int_equal(rq->reads_out, 0);
+		assert_int_equal(rq->answers_out, 0);
 		assert_int_equal(rq->una_psn, rq->next_psn);
 		assert_int_equal(rq->next_psn, r.w.qp[!end]->resp.epsn);
 		if (faults->loss + faults->duplicate + faults->reorder + faults->corrupt == 0)

@@ -56,7 +56,8 @@ remu_qp_modify__every_pair_of_states(void **state)
 		[REMU_QP_RESET] = RESET_ERR | 1 << REMU_QP_INIT,
 		[REMU_QP_INIT] = RESET_ERR | 1 << REMU_QP_RTR,
 		[REMU_QP_RTR] = RESET_ERR | 1 << REMU_QP_RTS,
-		[REMU_QP_RTS] = RESET_ERR,
+		[REMU_QP_RTS] = RESET_ERR | 1 << REMU_QP_SQD,
+		[REMU_QP_SQD] = RESET_ERR | 1 << REMU_QP_RTS,
 		[REMU_QP_SQE] = RESET_ERR | 1 << REMU_QP_RTS,
 		[REMU_QP_ERR] = RESET_ERR,
 	};
@@ -98,10 +99,11 @@ remu_qp_modify__checks_ranges(void **state)
 		{ATTR(path_mtu), {512, 2048}, {8192, 257, 1023}, REMU_QP_RTR},
 		{ATTR(rq_psn), {0, 0xffffff}, {0x1000000, UINT32_MAX, 0x1000001}, REMU_QP_RTR},
 		{ATTR(peer_qpn), {2, 0xfffffe}, {0, 1, 0xffffff}, REMU_QP_RTR},
-		{ATTR(max_dest_rd_atomic), {1, 16}, {0, 17, 255}, REMU_QP_RTR},
+		{ATTR(max_dest_rd_atomic), {0, 16}, {17, 18, 255}, REMU_QP_RTR},
 		{ATTR(sq_psn), {0, 0xffffff}, {0x1000000, UINT32_MAX, 0x1000001}, REMU_QP_RTS},
 		{ATTR(timeout_us), {1, 10000000}, {0, 10000001, UINT32_MAX}, REMU_QP_RTS},
 		{ATTR(max_rd_atomic), {1, 16}, {0, 17, 255}, REMU_QP_RTS},
+		{ATTR(rnr_retry), {0, 7}, {8, 9, 255}, REMU_QP_RTS},
 	};
 	struct remu_qp_attr attr;
 	struct bench b;
@@ -280,6 +282,7 @@ remu_engine_qps__tells_what_is_there(void **state)
 			.una_psn = 0,
 			.epsn = 77,
 			.outstanding = 2,
+			.window = 64,
 			.path_mtu = 1024,
 			.state = REMU_QP_RTS}),
 		sizeof(info[0]));

@@ -98,9 +98,11 @@ static void
 open_stage(struct stage *s, const struct wire_config *cfg)
 {
 	enum { R = REMU_ACCESS_REMOTE_READ, W = REMU_ACCESS_REMOTE_WRITE };
+	struct wire_config plain = *cfg;
 
 	memset(s, 0, sizeof(*s));
-	bench_open(&s->b, cfg);
+	plain.disable = REMU_RECOVERY_ALL;
+	bench_open(&s->b, &plain);
 	s->seed = 1;
 	s->epsn = cfg->rq_psn;
 	s->memory = malloc(LEN + 2 * RED);
@@ -296,7 +298,7 @@ static const struct scenario scenarios[] = {
 	{"29 bad duplicates",
 		{{ONLY, 0, 0, 8, 8, OK}, {READ, 1, 0, 8, 0, OK},
 			{ONLY, 0, 0, 8, 8, OK, NO_KEY, 0, 1}, {READ, 1, 0, 8, 0, DUP, NO_KEY},
-			{READ, 0, 0, 8, 0, DUP}, {ROCE_SEND_ONLY, 0, 0, 0, 8, DUP},
+			{READ, 0, 0, 8, 0, DUP}, {ROCE_SEND_ONLY, 0, 0, 0, 8, OK, 0, 0, 1},
 			{ROCE_FETCH_ADD, 1, 0, 0, 0, DUP}, {ONLY, 2, 0, 8, 8, OK}}},
 	{"32 MIDDLE first", {{MID, 0, 0, 0, MTU, INV}, {ONLY, 0, 0, 8, 8, STATE}}},
 	{"32 LAST first", {{LAST, 0, 0, 0, 8, INV}}},
@@ -555,13 +557,11 @@ remu_mr_deregister__in_the_middle_of_a_message(void **state)
 		for (int i = 0; i < sent; i++)
 			assert_int_equal(bench_tx(&s.b)->pkt.f.psn, i);
 		assert_int_equal(remu_mr_deregister(s.b.e, WIRE_PD, RW), 0);
-		expect_aeth(&s, ROCE_ACKNOWLEDGE, (uint32_t)sent, ROCE_NAK_REMOTE_ACCESS, NULL, 0);
+		/* In the middle Soft-RoCE would take a NAK for the end of the data. */
+		if (sent == 0)
+			expect_aeth(&s, ROCE_ACKNOWLEDGE, 0, ROCE_NAK_REMOTE_ACCESS, NULL, 0);
 		bench_expect_silence(&s.b);
-		/* The slot of the READ is free again. */
-		assert_int_equal(request(&s, &(struct step){READ, 0, 0, 8, 0, OK, RO}, 3, NULL),
-			OK);
-		s.msn++;
-		expect_data(&s, 3, 0, 8);
+		assert_int_equal(bench_info(&s.b).state, REMU_QP_ERR);
 		close_stage(&s);
 	}
 }

@@ -29,7 +29,7 @@ enum {
 /*
  * The known opcodes and their extension headers in wire order, written down independently of
  * roce_ops: R = RETH, A = AETH, I = immediate or rkey to invalidate, X = AtomicETH,
- * O = AtomicAckETH.
+ * O = AtomicAckETH, C = the reserved bytes of a CNP.
  */
 static const struct known_op {
 	uint8_t opcode;
@@ -60,11 +60,12 @@ static const struct known_op {
 	{0x14, "X", false, ROCE_T_REQUEST | ROCE_T_ATOMIC | ROCE_T_ONLY},
 	{0x16, "I", true, ROCE_T_REQUEST | ROCE_T_SEND | ROCE_T_LAST},
 	{0x17, "I", true, ROCE_T_REQUEST | ROCE_T_SEND | ROCE_T_ONLY},
+	{0x81, "C", false, 0},
 };
 
 static const struct ext_header {
 	char letter;
-	uint16_t trait;
+	uint32_t trait;
 	uint8_t len;
 	struct {
 		struct member m;
@@ -82,6 +83,7 @@ static const struct ext_header {
 		{{{MEMBER(struct roce_fields, va)}, 8}, {{MEMBER(struct roce_fields, rkey)}, 4},
 			{{MEMBER(struct roce_fields, swap_add)}, 8},
 			{{MEMBER(struct roce_fields, compare)}, 8}}},
+	{'C', ROCE_T_CNP, 16, {{{NULL, 0, 0}, 0}}},
 	{'O', ROCE_T_ATOMIC_ACK, 8, {{{MEMBER(struct roce_fields, swap_add)}, 8}}},
 };
 
@@ -175,7 +177,7 @@ roce_ops__agree_with_specification(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(known_ops); i++) {
 		const struct known_op *k = &known_ops[i];
-		uint16_t traits = k->traits | (k->payload ? ROCE_T_PAYLOAD : 0);
+		uint32_t traits = k->traits | (k->payload ? ROCE_T_PAYLOAD : 0);
 
 		for (const char *p = k->ext; *p != '\0'; p++)
 			traits |= ext_find(*p)->trait;
@@ -220,7 +222,7 @@ roce_decode__every_opcode(void **state)
 		assert_ptr_equal(pkt.op, op);
 		assert_inside(&pkt, frame, len);
 	}
-	assert_int_equal(accepted, ARRAY_LEN(known_ops) - 3);
+	assert_int_equal(accepted, ARRAY_LEN(known_ops) - 4);
 	free(frame);
 }
 
@@ -292,6 +294,8 @@ check_layout(const struct known_op *known, const uint8_t *frame, size_t payload_
 				member_get(f, &ext->fields[i].m));
 			p += ext->fields[i].bytes;
 		}
+		for (int i = 0; i < 16 && ext->trait == ROCE_T_CNP; i++)
+			assert_int_equal(*p++, 0);
 	}
 	assert_ptr_equal(p, frame + OFF_BTH + header_len(known));
 	for (p += payload_len; pad > 0; pad--)
@@ -324,7 +328,7 @@ roce_encode__round_trip_of_every_opcode(void **state)
 			assert_inside(&pkt, frame, len);
 			assert_int_equal(pkt.payload_len, *payload_len);
 			assert_ptr_equal(pkt.op, &roce_ops[known->opcode]);
-			assert_int_equal(pkt.icrc_span, len - OFF_IP - 4);
+			assert_int_equal(pkt.icrc_span, frame_content(frame) - OFF_IP - 4);
 			assert_true(roce_icrc_ok(pkt.l3, pkt.icrc_span));
 			free(frame);
 			if (*payload_len != 0)
@@ -338,6 +342,7 @@ roce_flow_init__addresses_survive(void **state)
 {
 	static const uint8_t src_mac[6] = {2, 0, 0, 0, 0, 0xaa}, dst_mac[6] = {2, 1, 3, 5, 7, 9};
 	struct roce_gid src = roce_gid_ipv4(0x0a000001), dst = roce_gid_ipv4(0xfeffffe3);
+	struct roce_path path = {.src = src, .dst = dst, .sport = 0xc123, .hop_limit = 7};
 	struct roce_fields f = {.opcode = ROCE_ACKNOWLEDGE, .dest_qpn = 2};
 	struct roce_flow flow;
 	struct roce_packet pkt;
@@ -345,8 +350,10 @@ roce_flow_init__addresses_survive(void **state)
 
 	(void)state;
 	assert_non_null(frame);
-	roce_flow_init(&flow, src_mac, dst_mac, &src, &dst, 0xc123, 7);
-	assert_int_equal(roce_seal(frame, roce_encode(&flow, &f, 0x8001, 0, frame), 0), 62);
+	memcpy(path.src_mac, src_mac, 6);
+	memcpy(path.dst_mac, dst_mac, 6);
+	roce_flow_init(&flow, &path);
+	assert_int_equal(roce_seal(&flow, frame, roce_encode(&flow, &f, 0x8001, 0, frame), 0), 62);
 	assert_memory_equal(frame, dst_mac, 6);
 	assert_memory_equal(frame + 6, src_mac, 6);
 	assert_int_equal(wire(frame + OFF_IP + 12, 4), 0x0a000001);
@@ -412,8 +419,11 @@ static const struct {
 	enum remu_drop want;
 	uint32_t payload_len; /* when accepted */
 } one_change[] = {
-	{"802.1Q tag", {{OFF_ETHERTYPE, 2, 0x8100}}, REMU_DROP_VLAN, 0},
-	{"IPv6", {{OFF_ETHERTYPE, 2, 0x86dd}}, REMU_DROP_NOT_IP, 0},
+	{"802.1Q tag, then no IP", {{OFF_ETHERTYPE, 2, 0x8100}}, REMU_DROP_NOT_IP, 0},
+	{"two 802.1Q tags", {{OFF_ETHERTYPE, 2, 0x8100}, {OFF_IP + 2, 2, 0x8100}}, REMU_DROP_VLAN,
+		0},
+	{"802.1ad tag", {{OFF_ETHERTYPE, 2, 0x88a8}}, REMU_DROP_VLAN, 0},
+	{"IPv6 that is IPv4", {{OFF_ETHERTYPE, 2, 0x86dd}}, REMU_DROP_IP_HEADER, 0},
 	{"ARP", {{OFF_ETHERTYPE, 2, 0x0806}}, REMU_DROP_NOT_IP, 0},
 	{"RoCEv1", {{OFF_ETHERTYPE, 2, 0x8915}}, REMU_DROP_NOT_IP, 0},
 	{"IP version 6", {{OFF_IP, 1, 0x65}}, REMU_DROP_IP_HEADER, 0},
@@ -456,7 +466,8 @@ static const struct {
 	{"opcode at the end of RC", {{OFF_BTH, 1, 0x1f}}, REMU_DROP_OPCODE, 0},
 	{"UC WRITE", {{OFF_BTH, 1, 0x2a}}, REMU_DROP_OPCODE, 0},
 	{"UD SEND", {{OFF_BTH, 1, 0x64}}, REMU_DROP_OPCODE, 0},
-	{"CNP", {{OFF_BTH, 1, 0x81}}, REMU_DROP_OPCODE, 0},
+	{"CNP with payload", {{OFF_BTH, 1, 0x81}}, REMU_DROP_PAYLOAD, 0},
+	{"CNP as InfiniBand numbers it", {{OFF_BTH, 1, 0x80}}, REMU_DROP_OPCODE, 0},
 	{"opcode 0xff", {{OFF_BTH, 1, 0xff}}, REMU_DROP_OPCODE, 0},
 	{"transport version 1", {{OFF_BTH + 1, 1, 0x31}}, REMU_DROP_TVER, 0},
 	{"transport version 8", {{OFF_BTH + 1, 1, 0x38}}, REMU_DROP_TVER, 0},
@@ -529,7 +540,7 @@ roce_decode__frame_cut_at_every_byte(void **state)
 		uint8_t *frame = random_frame(&seed, known_ops[i].opcode,
 			known_ops[i].payload ? 9 : 0, &len);
 
-		for (size_t cut = 0; cut < len; cut++) {
+		for (size_t cut = 0; cut < frame_content(frame); cut++) {
 			uint8_t *copy = exact_copy(frame, cut);
 
 			assert_int_equal(roce_decode(copy, cut, &pkt), REMU_DROP_RUNT);
@@ -552,6 +563,7 @@ roce_decode__datagram_cut_at_every_byte(void **state)
 		size_t len, pad = known->payload ? 3 : 0;
 		uint8_t *frame = random_frame(&seed, known->opcode, known->payload ? 9 : 0, &len);
 
+		len = frame_content(frame);
 		for (size_t cut = OFF_IP_LEN + 2; cut <= len; cut++) {
 			uint8_t *copy = exact_copy(frame, cut);
 			size_t headers = OFF_BTH + header_len(known) + 4;
@@ -588,8 +600,11 @@ roce_decode__ethernet_padding(void **state)
 		size_t len, padded;
 		uint8_t *frame = random_frame(&seed, known_ops[i].opcode, 0, &len);
 
-		if (known_ops[i].opcode == ROCE_SEND_ONLY)
-			assert_int_equal(len, ROCE_MIN_FRAME - 2);
+		if (known_ops[i].opcode == ROCE_SEND_ONLY) {
+			assert_int_equal(len, ROCE_MIN_FRAME);
+			assert_int_equal(wire(frame + len - 2, 2), 0);
+		}
+		len = frame_content(frame);
 		for (padded = len; padded < len + 70; padded++) {
 			uint8_t *copy = malloc(padded);
 
@@ -603,6 +618,153 @@ roce_decode__ethernet_padding(void **state)
 			free(copy);
 		}
 		free(frame);
+	}
+}
+
+/* A path of either IP version, with or without a tag. */
+static struct roce_path
+random_path(uint64_t *seed, bool ipv6, bool tagged)
+{
+	struct roce_path path = {.tagged = tagged};
+
+	prng_fill(seed, path.src_mac, 12); /* dst_mac too */
+	path.src = roce_gid_ipv4((uint32_t)prng_next(seed));
+	path.dst = roce_gid_ipv4((uint32_t)prng_next(seed));
+	if (ipv6) {
+		prng_fill(seed, path.src.raw, sizeof(path.src.raw));
+		prng_fill(seed, path.dst.raw, sizeof(path.dst.raw));
+	}
+	path.sport = (uint16_t)prng_next(seed);
+	path.traffic_class = (uint8_t)prng_next(seed);
+	path.hop_limit = (uint8_t)prng_next(seed);
+	path.vlan_tci = tagged ? (uint16_t)prng_next(seed) : 0;
+	return path;
+}
+
+static void
+check_path(const struct roce_packet *pkt, const struct roce_path *path)
+{
+	assert_memory_equal(pkt->src_mac, path->src_mac, 6);
+	assert_memory_equal(pkt->dst_mac, path->dst_mac, 6);
+	assert_memory_equal(&pkt->src, &path->src, sizeof(path->src));
+	assert_memory_equal(&pkt->dst, &path->dst, sizeof(path->dst));
+	assert_int_equal(pkt->udp_sport, path->sport);
+	assert_int_equal(pkt->tos, path->traffic_class);
+	assert_int_equal(pkt->ttl, path->hop_limit);
+	assert_int_equal(pkt->tagged, path->tagged);
+	assert_int_equal(pkt->vlan_tci, path->vlan_tci);
+}
+
+/* One packet on a path: all comes back, another traffic class too, and each cut is noticed. */
+static void
+check_on_path(uint64_t *seed, const struct roce_path *path, uint8_t opcode, size_t payload_len)
+{
+	size_t ip_len = roce_gid_is_ipv4(&path->src) ? 20 : 40;
+	size_t bth = 14 + (path->tagged ? 4 : 0) + ip_len + 8;
+	struct roce_fields f = random_fields(seed, opcode);
+	struct roce_path other = *path;
+	struct roce_packet pkt;
+	struct roce_flow flow;
+	uint32_t qpn;
+	uint8_t *frame;
+	size_t len, off;
+
+	roce_flow_init(&flow, path);
+	len = roce_frame_len(&flow, opcode, payload_len);
+	frame = malloc(len);
+	assert_non_null(frame);
+	off = roce_encode(&flow, &f, 0x1234, payload_len, frame);
+	assert_int_equal(off, bth + roce_ops[opcode].header_len);
+	prng_fill(seed, frame + off, payload_len);
+	assert_int_equal(roce_seal(&flow, frame, off, payload_len), len);
+	assert_int_equal(roce_decode(frame, len, &pkt), REMU_DROP_NONE);
+	assert_fields_equal(&pkt.f, &f);
+	check_path(&pkt, path);
+	assert_int_equal(pkt.payload_len, payload_len);
+	assert_true(roce_icrc_ok(pkt.l3, pkt.icrc_span));
+	assert_true(roce_peek_qpn(frame, len, &qpn));
+	assert_int_equal(qpn, f.dest_qpn);
+
+	other.traffic_class = (uint8_t)prng_next(seed);
+	roce_set_traffic_class(&flow, frame, other.traffic_class);
+	assert_int_equal(roce_decode(frame, len, &pkt), REMU_DROP_NONE);
+	check_path(&pkt, &other);
+	assert_true(roce_icrc_ok(pkt.l3, pkt.icrc_span));
+	if (ip_len == 20)
+		assert_int_equal(ones_complement_sum(pkt.l3, 20), 0xffff);
+
+	for (size_t cut = 0; cut < bth + roce_ops[opcode].header_len; cut++) {
+		uint8_t *copy = exact_copy(frame, cut);
+
+		assert_int_equal(roce_decode(copy, cut, &pkt), REMU_DROP_RUNT);
+		assert_false(roce_peek_qpn(copy, cut, &qpn));
+		free(copy);
+	}
+	free(frame);
+}
+
+static void
+roce_encode__every_opcode_on_every_kind_of_path(void **state)
+{
+	uint64_t seed = 18;
+
+	(void)state;
+	for (int kind = 0; kind < 4; kind++)
+		for (size_t i = 0; i < ARRAY_LEN(known_ops); i++)
+			for (int round = 0; round < 10; round++) {
+				struct roce_path path = random_path(&seed, kind & 1, kind & 2);
+
+				check_on_path(&seed, &path, known_ops[i].opcode,
+					known_ops[i].payload ? prng_below(&seed, 70) : 0);
+			}
+}
+
+static const struct {
+	const char *what;
+	uint8_t off, bytes;
+	uint16_t value;
+	enum remu_drop want;
+} ipv6_changes[] = {
+	{"version 4", OFF_IP, 1, 0x45, REMU_DROP_IP_HEADER},
+	{"length over the frame", OFF_IP + 4, 2, 8 + 28 + 8 + 4 + 1, REMU_DROP_RUNT},
+	{"length 65535", OFF_IP + 4, 2, 65535, REMU_DROP_RUNT},
+	{"length 0", OFF_IP + 4, 2, 0, REMU_DROP_IP_HEADER},
+	{"length under UDP", OFF_IP + 4, 2, 7, REMU_DROP_IP_HEADER},
+	{"length under UDP length", OFF_IP + 4, 2, 8 + 28 + 8, REMU_DROP_UDP_LENGTH},
+	{"fragment", OFF_IP + 6, 1, 44, REMU_DROP_FRAGMENT},
+	{"hop-by-hop options", OFF_IP + 6, 1, 0, REMU_DROP_NOT_UDP},
+	{"TCP", OFF_IP + 6, 1, 6, REMU_DROP_NOT_UDP},
+	{"port", OFF_IP + 42, 2, 4790, REMU_DROP_UDP_PORT},
+	{"UDP length over payload length", OFF_IP + 44, 2, 8 + 28 + 8 + 4 + 4,
+		REMU_DROP_UDP_LENGTH},
+	{"UDP length 0", OFF_IP + 44, 2, 0, REMU_DROP_UDP_LENGTH},
+};
+
+static void
+roce_decode__ipv6_verdicts(void **state)
+{
+	uint64_t seed = 19;
+	struct roce_path path = random_path(&seed, true, false);
+	struct roce_fields f = random_fields(&seed, ROCE_WRITE_ONLY);
+	uint8_t frame[14 + 40 + 8 + 28 + 8 + 4];
+	struct roce_packet pkt;
+	struct roce_flow flow;
+
+	(void)state;
+	roce_flow_init(&flow, &path);
+	roce_seal(&flow, frame, roce_encode(&flow, &f, 0, 8, frame), 8);
+	for (size_t i = 0; i < ARRAY_LEN(ipv6_changes); i++) {
+		uint8_t *copy = exact_copy(frame, sizeof(frame));
+		enum remu_drop got;
+
+		if (ipv6_changes[i].bytes == 2)
+			roce_store_be16(copy + ipv6_changes[i].off, ipv6_changes[i].value);
+		else
+			copy[ipv6_changes[i].off] = (uint8_t)ipv6_changes[i].value;
+		got = roce_decode(copy, sizeof(frame), &pkt);
+		if (got != ipv6_changes[i].want)
+			fail_msg("%s: %s", ipv6_changes[i].what, remu_drop_name(got));
+		free(copy);
 	}
 }
 
@@ -635,7 +797,7 @@ static uint8_t *
 garbage(uint64_t *seed, size_t *len)
 {
 	struct roce_flow flow = random_flow(seed);
-	size_t given = prng_below(seed, sizeof(flow.bytes) + 1);
+	size_t given = prng_below(seed, flow.len + 1u);
 	uint8_t *frame;
 
 	*len = prng_below(seed, 160);
@@ -647,6 +809,8 @@ garbage(uint64_t *seed, size_t *len)
 		roce_store_be16(frame + OFF_IP_LEN, (uint16_t)(*len - OFF_IP));
 		roce_store_be16(frame + OFF_UDP_LEN, (uint16_t)(*len - OFF_SPORT));
 	}
+	if (*len >= OFF_IP && prng_below(seed, 64) == 0)
+		roce_store_be16(frame + OFF_ETHERTYPE, ROCE_ETHERTYPE_QINQ);
 	return frame;
 }
 
@@ -698,6 +862,8 @@ main(void)
 		cmocka_unit_test(roce_decode__frame_cut_at_every_byte),
 		cmocka_unit_test(roce_decode__datagram_cut_at_every_byte),
 		cmocka_unit_test(roce_decode__ethernet_padding),
+		cmocka_unit_test(roce_encode__every_opcode_on_every_kind_of_path),
+		cmocka_unit_test(roce_decode__ipv6_verdicts),
 		cmocka_unit_test(roce_decode__random_frames),
 	};
 

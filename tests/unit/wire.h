@@ -26,7 +26,7 @@ enum {
 /* A queue pair and its engine; zero stands for the default. */
 struct wire_config {
 	uint32_t flags;
-	uint32_t access;   /* both rights */
+	uint32_t access;   /* READ and WRITE */
 	uint32_t mtu;	   /* 1024 */
 	uint32_t window;   /* 64 */
 	uint32_t sq_depth; /* 64 */
@@ -35,6 +35,18 @@ struct wire_config {
 	uint32_t retry_cnt;
 	uint32_t sq_psn;
 	uint32_t rq_psn;
+	uint32_t rq_depth; /* none */
+	uint32_t rnr_retry;
+	uint32_t rnr_timer_us;
+	uint32_t disable; /* enum remu_recovery */
+	uint32_t max_read_len;
+	uint32_t reack_per_s;
+	uint32_t replay_bytes_per_s;
+	uint32_t traffic_class;
+	bool no_dest; /* max_dest_rd_atomic 0 */
+	bool ipv6;
+	bool tagged;
+	uint16_t vlan_tci;
 	uint32_t pool;	  /* 4096 mbufs */
 	uint32_t max_qps; /* 8 */
 };
@@ -51,7 +63,8 @@ struct bench {
 	struct remu_engine *e;
 	struct remu_qp *qp;
 	struct remu_qp_attr attr;
-	struct roce_flow in; /* from the peer */
+	struct roce_path path; /* from the peer to us */
+	struct roce_flow in;   /* the same */
 	uint64_t now;
 	struct frame last;
 	char label[96]; /* what is being tested, for messages */
@@ -76,7 +89,7 @@ struct rte_mbuf *bench_craft(struct bench *b, const struct roce_fields *f, const
 /* Set the ICRC of a frame that has been changed; harmless when its lengths make no sense. */
 void frame_reseal(struct rte_mbuf *m);
 
-/* Hand one frame to the engine. Returns what became of it. */
+/* Hand one frame to the engine. Returns what became of it; REMU_DROP_COUNT: it is held. */
 enum remu_drop bench_rx(struct bench *b, struct rte_mbuf *m);
 enum remu_drop bench_inject(struct bench *b, const struct roce_fields *f, const void *payload,
 	uint32_t len);

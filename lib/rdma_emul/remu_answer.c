@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Responder, sending side. Responses wait in a queue in the order of PSNs until the engine has room
+ * to send, so an acknowledgement can never overtake READ data before it.
+ */
+#include "remu_priv.h"
+
+#include <string.h>
+
+enum { CNP_TRAFFIC_CLASS = 48 << 2 /* DSCP that switches give CNPs priority by */ };
+
+static struct remu_response *
+queued(struct remu_responder *rs, uint32_t i)
+{
+	return &rs->queue[i & (REMU_RESP_QUEUE - 1)];
+}
+
+void
+remu__resp_flush(struct remu_engine *e, struct remu_qp *qp)
+{
+	qp->resp.queue_head = qp->resp.queue_tail;
+	qp->resp.answers_queued = 0;
+	qp->resp.cnp_due = false;
+	remu__hold_flush(e, qp);
+}
+
+bool
+remu__resp_has_output(const struct remu_qp *qp)
+{
+	return qp->resp.queue_head != qp->resp.queue_tail || qp->resp.cnp_due;
+}
+
+void
+remu__answer_push(struct remu_engine *e, struct remu_qp *qp, const struct remu_response *response)
+{
+	struct remu_responder *rs = &qp->resp;
+
+	*queued(rs, rs->queue_tail++) = *response;
+	rs->answers_queued += response->kind != REMU_RESP_ACK && !response->replay;
+	remu__qp_schedule(e, qp);
+}
+
+void
+remu__answer_ack(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
+{
+	struct remu_responder *rs = &qp->resp;
+	struct remu_response *last = queued(rs, rs->queue_tail - 1);
+
+	/* One acknowledgement for all that arrived since the last one went out. */
+	if (rs->queue_head != rs->queue_tail && last->kind == REMU_RESP_ACK &&
+		last->syndrome == ROCE_SYN_ACK_NO_LIMIT) {
+		if (remu_psn_diff(psn, last->psn) > 0)
+			last->psn = psn;
+		last->msn = rs->msn;
+		return;
+	}
+	remu__answer_push(e, qp,
+		&(struct remu_response){
+			.psn = psn,
+			.msn = rs->msn,
+			.syndrome = ROCE_SYN_ACK_NO_LIMIT,
+		});
+}
+
+void
+remu__answer_nak(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, uint8_t syndrome)
+{
+	remu__answer_push(e, qp,
+		&(struct remu_response){
+			.psn = psn,
+			.msn = qp->resp.msn,
+			.syndrome = syndrome,
+		});
+}
+
+/*
+ * One that will go out before the repeated answer to an earlier READ does not count: the peer, if
+ * it has gone back, drops it.
+ */
+bool
+remu__answer_is_pending(const struct remu_qp *qp, uint32_t psn)
+{
+	const struct remu_responder *rs = &qp->resp;
+	bool pending = false;
+
+	for (uint32_t i = rs->queue_head; i != rs->queue_tail; i++) {
+		const struct remu_response *r = &rs->queue[i & (REMU_RESP_QUEUE - 1)];
+		int32_t k = remu_psn_diff(psn, r->psn);
+
+		if (r->kind != REMU_RESP_ACK && k >= 0)
+			pending = (uint32_t)k < remu__packets(r->left, qp->path_mtu);
+	}
+	return pending;
+}
+
+static uint8_t
+opcode_of(const struct remu_response *r, uint16_t path_mtu)
+{
+	bool last = r->left <= path_mtu;
+
+	if (r->kind == REMU_RESP_ACK)
+		return ROCE_ACKNOWLEDGE;
+	if (r->kind == REMU_RESP_ATOMIC)
+		return ROCE_ATOMIC_ACKNOWLEDGE;
+	if (r->first)
+		return last ? ROCE_READ_RESPONSE_ONLY : ROCE_READ_RESPONSE_FIRST;
+	return last ? ROCE_READ_RESPONSE_LAST : ROCE_READ_RESPONSE_MIDDLE;
+}
+
+/* Make the next packet of a response. NULL: no mbuf. */
+static struct rte_mbuf *
+make_response(struct remu_engine *e, struct remu_qp *qp, const struct remu_response *r)
+{
+	uint32_t payload_len = RTE_MIN(r->left, (uint32_t)qp->path_mtu);
+	struct roce_fields f = {
+		.opcode = opcode_of(r, qp->path_mtu),
+		.migreq = true,
+		.pkey = ROCE_PKEY_DEFAULT,
+		.dest_qpn = qp->peer_qpn,
+		.psn = r->psn,
+		.syndrome = r->syndrome,
+		.msn = r->msn,
+		.swap_add = r->original,
+	};
+	struct rte_mbuf *m;
+	uint8_t *payload;
+
+	m = remu__frame_begin(e, qp, &f, payload_len, &payload);
+	if (unlikely(m == NULL))
+		return NULL;
+	if (payload_len != 0)
+		memcpy(payload, r->src, payload_len);
+	remu__frame_end(e, qp, m, payload, payload_len);
+	return m;
+}
+
+/* Account for a packet of a response that has been made. @return whether the response is done */
+static bool
+advance(struct remu_engine *e, struct remu_qp *qp, struct remu_response *r)
+{
+	uint32_t sent;
+
+	if (r->kind == REMU_RESP_ACK) {
+		switch (r->syndrome & ROCE_SYN_TYPE_MASK) {
+		case ROCE_SYN_NAK:
+			e->stats.naks_sent++;
+			break;
+		case ROCE_SYN_RNR:
+			e->stats.rnr_naks_sent++;
+			break;
+		default:
+			e->stats.acks_sent++;
+			break;
+		}
+	}
+	sent = RTE_MIN(r->left, (uint32_t)qp->path_mtu);
+	if (sent != 0)
+		r->src += sent;
+	r->left -= sent;
+	r->psn = remu_psn_add(r->psn, 1);
+	r->first = false;
+	return r->left == 0;
+}
+
+static void
+pop(struct remu_responder *rs)
+{
+	const struct remu_response *r = queued(rs, rs->queue_head++);
+
+	rs->answers_queued -= r->kind != REMU_RESP_ACK && !r->replay;
+}
+
+/*
+ * The region of a READ was revoked while its answer waited. Before the first packet a NAK takes the
+ * answer's place. Later it is silence: Soft-RoCE takes a NAK in the middle for the end of the data
+ * and calls the READ a success.
+ */
+static void
+revoked(struct remu_engine *e, struct remu_qp *qp, struct remu_response *r)
+{
+	struct remu_responder *rs = &qp->resp;
+	bool fatal = !r->replay && !(qp->flags & REMU_QP_BOOTSTRAP);
+
+	e->stats.drops[REMU_DROP_ACCESS]++;
+	if (r->first && !r->replay) {
+		rs->answers_queued--;
+		*r = (struct remu_response){
+			.psn = r->psn,
+			.msn = rs->msn,
+			.syndrome = ROCE_NAK_REMOTE_ACCESS,
+		};
+		if (fatal) /* what waits behind it must not say that it has gone well */
+			rs->queue_tail = rs->queue_head + 1;
+	} else if (fatal) {
+		rs->queue_tail = rs->queue_head;
+	} else {
+		pop(rs);
+	}
+	if (fatal) {
+		remu__hold_flush(e, qp);
+		remu__qp_fail(e, qp);
+		remu__complete_fatal(e, qp);
+	}
+}
+
+static struct rte_mbuf *
+make_cnp(struct remu_engine *e, struct remu_qp *qp)
+{
+	struct roce_fields f = {
+		.opcode = ROCE_CNP,
+		.migreq = true,
+		.fecn_becn = ROCE_BTH_BECN,
+		.pkey = ROCE_PKEY_DEFAULT,
+		.dest_qpn = qp->peer_qpn,
+	};
+	uint8_t *payload;
+	struct rte_mbuf *m = remu__frame_begin(e, qp, &f, 0, &payload);
+
+	if (unlikely(m == NULL))
+		return NULL;
+	roce_set_traffic_class(&qp->flow, rte_pktmbuf_mtod(m, uint8_t *), CNP_TRAFFIC_CLASS);
+	remu__frame_end(e, qp, m, payload, 0);
+	e->stats.cnps_sent++;
+	return m;
+}
+
+uint16_t
+remu__resp_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max,
+	uint64_t now)
+{
+	struct remu_responder *rs = &qp->resp;
+	uint16_t n = 0;
+
+	if (unlikely(rs->cnp_due) && max != 0) {
+		pkts[0] = make_cnp(e, qp);
+		if (pkts[0] == NULL)
+			return 0;
+		rs->cnp_due = false;
+		n = 1;
+	}
+	while (n < max && rs->queue_head != rs->queue_tail) {
+		struct remu_response *r = queued(rs, rs->queue_head);
+
+		if (unlikely(r->mr != NULL && r->mr->generation != r->mr_generation)) {
+			revoked(e, qp, r);
+			continue;
+		}
+		pkts[n] = make_response(e, qp, r);
+		if (unlikely(pkts[n] == NULL))
+			break;
+		n++;
+		if (advance(e, qp, r))
+			pop(rs);
+	}
+	/* Held requests may have waited for room in the queue. */
+	if (unlikely(rs->n_held != 0) && !remu__answer_full(rs))
+		remu__hold_drain(e, qp, now);
+	return n;
+}
