@@ -116,19 +116,22 @@ measure(struct remu_requester *rq, uint32_t psn, uint64_t now)
 }
 
 /*
- * One packet was repeated after a NAK, and now the peer acknowledges up to `ack_psn`. Beyond the
- * packet: it has kept what came behind the gap. Otherwise, if there is more: perhaps not, so the
- * rest is repeated too, as plain go-back-N does; twice in vain, and it is not tried any more.
+ * One request was repeated after a NAK, and now the peer has answered it. If it has answered more,
+ * it has kept what came behind the gap. Otherwise, if there is more: perhaps not, so the rest is
+ * repeated too, as plain go-back-N does; twice in vain, and it is not tried any more.
  */
 static void
 on_selective(struct remu_engine *e, struct remu_qp *qp)
 {
 	struct remu_requester *rq = &qp->req;
+	uint32_t reached = remu_psn_diff(rq->ack_psn, rq->una_psn) > 0 ? rq->ack_psn : rq->una_psn;
 
+	if (!rq->waiting || remu_psn_diff(reached, rq->wait_end) < 0)
+		return;
 	rq->waiting = false;
-	if (remu_psn_diff(rq->ack_psn, remu_psn_add(rq->nak_psn, 1)) > 0) {
+	if (remu_psn_diff(reached, rq->wait_end) > 0) {
 		rq->keeps = KEEPS_YES;
-	} else if (rq->ack_psn != rq->sent_psn) {
+	} else if (reached != rq->sent_psn) {
 		rq->keeps--;
 		go_back(e, qp);
 	}
@@ -153,8 +156,7 @@ acknowledge(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
 	if (remu_psn_diff(psn, rq->nak_psn) > 0)
 		rq->rnr_until = 0;
 	settle(e, qp);
-	if (rq->waiting && remu_psn_diff(psn, rq->nak_psn) > 0)
-		on_selective(e, qp);
+	on_selective(e, qp);
 	return true;
 }
 
@@ -192,21 +194,32 @@ missing_before(const struct remu_requester *rq, uint32_t psn)
 	return remu_psn_diff(psn, rq->una_psn) > 0;
 }
 
+/*
+ * Whether an acknowledgement can be the answer to a probe, and not a late one to the first copies.
+ * Then what was sent before the probe and is not acknowledged now has not arrived.
+ */
+static bool
+answers_probe(const struct remu_requester *rq, uint64_t now)
+{
+	return rq->probe_asks && now - rq->probe_sent >= rq->rtt.srtt_ns / 2;
+}
+
 static enum remu_drop
 on_ack(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, uint64_t now)
 {
 	struct remu_requester *rq = &qp->req;
 	uint32_t end = remu_psn_add(psn, 1);
-	bool asked = rq->probe_asks;
 
 	measure(rq, psn, now);
 	if (acknowledge(e, qp, end)) {
+		bool answered = answers_probe(rq, now);
+
 		progress(e, qp, now);
-		/* The answer to a probe: what was sent before the probe and is not acknowledged
-		 * now has not arrived. */
-		if (asked && remu_psn_diff(rq->probe_end, rq->una_psn) > 0 && !rq->waiting)
-			start_redo(e, qp, rq->probe_end);
-		rq->probe_asks = false;
+		if (answered) {
+			rq->probe_asks = false;
+			if (remu_psn_diff(rq->probe_end, rq->una_psn) > 0 && !rq->waiting)
+				start_redo(e, qp, rq->probe_end);
+		}
 	}
 	if (missing_before(rq, end))
 		ask_again(e, qp, end, false);
@@ -226,6 +239,7 @@ recover(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
 		return;
 	}
 	rq->nak_psn = psn;
+	rq->wait_end = remu_psn_add(psn, 1);
 	rq->waiting = true;
 	start_redo(e, qp, remu_psn_add(psn, 1));
 }
@@ -403,6 +417,7 @@ on_data(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt
 	remu__bit_set(e, rq->got, psn, true);
 	measure(rq, psn, now);
 	settle(e, qp);
+	on_selective(e, qp);
 	progress(e, qp, now);
 	if (missing_before(rq, psn))
 		ask_again(e, qp, psn, false);
@@ -441,11 +456,12 @@ probe(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 	struct remu_requester *rq = &qp->req;
 
 	rq->probe_at = now + remu_rtt_overdue(&rq->rtt, ++rq->probes);
-	if (remu__redo_active(rq) || rq->starved)
+	if (remu__redo_active(rq))
 		return;
 	e->stats.probes++;
 	rq->probe_asks = true;
 	rq->probe_end = rq->sent_psn;
+	rq->probe_sent = now;
 	rq->nak_seen = false;
 	start_redo(e, qp, remu_psn_add(rq->una_psn, 1));
 }
@@ -455,7 +471,8 @@ time_out(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 {
 	struct remu_requester *rq = &qp->req;
 
-	if (rq->starved) { /* nothing was sent that could have been answered */
+	/* What the peer should answer is still here: it is not to blame. */
+	if (rq->starved && remu__redo_active(rq)) {
 		rq->deadline = now + rq->timeout_ns;
 		return;
 	}
@@ -467,6 +484,8 @@ time_out(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 	rq->retries_left--;
 	rq->nak_seen = rq->probe_asks = false;
 	rq->asked_end = rq->una_psn;
+	/* If a part of the repetition is lost again and again, what has arrived must count. */
+	rq->ask_first = rq->retries_left + 1 < rq->retry_cnt;
 	go_back(e, qp);
 	remu__req_wait(e, qp, now);
 }
@@ -479,7 +498,9 @@ remu__req_timeout(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 	if (rq->rnr_until != 0 && rq->rnr_until <= now) {
 		rq->rnr_until = 0;
 		recover(e, qp, rq->nak_psn);
-		remu__req_wait(e, qp, now);
+		if (rq->una_psn != rq->sent_psn)
+			remu__req_wait(e, qp, now);
+		remu__qp_schedule(e, qp);
 	}
 	if (rq->deadline != 0 && rq->deadline <= now)
 		time_out(e, qp, now);

@@ -117,10 +117,13 @@ struct remu_requester {
 	uint32_t nak_psn; /* of the sequence NAK that is being attended to */
 	bool begun;	  /* the one at the cursor has been sent in part */
 	bool nak_seen;
-	bool starved;	    /* no mbuf for what was due: the peer is not to blame */
-	bool waiting;	    /* one packet was repeated: does the peer have those behind it? */
-	int8_t keeps;	    /* evidence that the peer keeps requests behind a gap; below 0: no */
-	bool probe_asks;    /* the answer to a probe is to come */
+	bool starved;	 /* no mbuf for what was due: the peer is not to blame */
+	bool waiting;	 /* one packet was repeated: does the peer have those behind it? */
+	int8_t keeps;	 /* evidence that the peer keeps requests behind a gap; below 0: no */
+	bool probe_asks; /* the answer to a probe is to come */
+	uint64_t probe_sent;
+	uint32_t wait_end;  /* one past the request that was repeated */
+	bool ask_first;	    /* the next packet repeated asks for an acknowledgement */
 	uint32_t probe_end; /* sent_psn at the probe */
 	uint32_t probes;    /* since the last progress */
 	uint32_t rtt_psn;

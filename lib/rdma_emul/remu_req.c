@@ -45,7 +45,8 @@ remu__req_reset(struct remu_engine *e, struct remu_qp *qp, uint32_t sq_psn)
 	rq->redo_psn = rq->redo_end = rq->asked_end = sq_psn;
 	rq->redo_i = 0;
 	rq->answers_out = 0;
-	rq->begun = rq->nak_seen = rq->starved = rq->waiting = rq->probe_asks = false;
+	rq->begun = rq->nak_seen = rq->starved = rq->waiting = rq->probe_asks = rq->ask_first =
+		false;
 	rq->keeps = 1;
 	rq->probes = 0;
 	rq->rtt_at = 0;
@@ -221,7 +222,8 @@ make_request(struct remu_engine *e, struct remu_qp *qp, const struct remu_wqe *w
 	} else {
 		payload_len = RTE_MIN(left, (uint32_t)qp->path_mtu);
 		f.dma_len = wr->length;
-		f.solicited = k == wqe->n_psn - 1 && (wr->flags & REMU_WR_SOLICITED) != 0;
+		f.solicited = k == wqe->n_psn - 1 && wr->opcode != REMU_WR_RDMA_WRITE &&
+			(wr->flags & REMU_WR_SOLICITED) != 0;
 	}
 	m = remu__frame_begin(e, qp, &f, payload_len, &payload);
 	if (unlikely(m == NULL)) {
@@ -281,10 +283,11 @@ redo(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **m)
 		bool needed = !remu__settled(e, rq, wqe, psn);
 
 		if (needed) {
-			*m = make_request(e, qp, wqe, psn, remu_psn_add(psn, 1) == rq->redo_end,
-				&span);
+			*m = make_request(e, qp, wqe, psn,
+				rq->ask_first || remu_psn_add(psn, 1) == rq->redo_end, &span);
 			if (unlikely(*m == NULL))
 				return false;
+			rq->ask_first = false;
 			if (remu__is_answered(wqe)) {
 				uint32_t end = remu_psn_add(psn, span);
 
@@ -296,8 +299,10 @@ redo(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **m)
 		}
 		rq->redo_psn = remu_psn_add(psn, span);
 		/* The rest of a chunk may reach beyond what was to be repeated. */
-		if (remu_psn_diff(rq->redo_psn, rq->redo_end) > 0)
+		if (remu_psn_diff(rq->redo_psn, rq->redo_end) > 0) {
 			rq->redo_end = rq->redo_psn;
+			rq->wait_end = rq->redo_end;
+		}
 		if (remu_psn_diff(rq->redo_psn, remu__wqe_last(wqe)) > 0)
 			rq->redo_i++;
 		if (needed)
