@@ -28,6 +28,7 @@ static const struct tel_field stat_fields[] = {
 	STAT(tx_no_mbuf),
 	STAT(writes_executed),
 	STAT(reads_executed),
+	STAT(reads_revoked),
 	STAT(sends_executed),
 	STAT(atomics_executed),
 	STAT(duplicates),

@@ -206,6 +206,7 @@ struct remu_stats {
 	uint64_t tx_no_mbuf;	  /**< packets put off because the pool was empty */
 	uint64_t writes_executed; /**< WRITE messages of peers carried out */
 	uint64_t reads_executed;  /**< READ requests of peers answered */
+	uint64_t reads_revoked;	  /**< of these: ended, because their region was revoked */
 	uint64_t sends_executed;  /**< SEND messages of peers received */
 	uint64_t atomics_executed;
 	uint64_t duplicates; /**< duplicate requests answered again */

@@ -181,7 +181,7 @@ revoked(struct remu_engine *e, struct remu_qp *qp, struct remu_response *r)
 	struct remu_responder *rs = &qp->resp;
 	bool fatal = !r->replay && !(qp->flags & REMU_QP_BOOTSTRAP);
 
-	e->stats.drops[REMU_DROP_ACCESS]++;
+	e->stats.reads_revoked++;
 	if (r->first && !r->replay) {
 		rs->answers_queued--;
 		*r = (struct remu_response){

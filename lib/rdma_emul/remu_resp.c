@@ -3,7 +3,9 @@
  * Responder, receiving side: requests of the peer to memory accesses and responses.
  *
  * A request is checked completely, then carried out, then answered: each check returns the reason
- * why the packet goes no further.
+ * why the packet goes no further. The order of the checks decides which error the peer sees: order
+ * of opcodes, rights of the queue pair, room (receive requests, READs under way), lengths, region
+ * (section 9.7.4.1).
  */
 #include "remu_limit.h"
 #include "remu_priv.h"
@@ -340,7 +342,7 @@ begin_write(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet 
 	struct remu_responder *rs = &qp->resp;
 	const struct remu_mr *mr = NULL;
 
-	if (!(qp->access & REMU_ACCESS_REMOTE_WRITE) || pkt->f.dma_len > ROCE_DMA_LEN_MAX)
+	if (pkt->f.dma_len > ROCE_DMA_LEN_MAX)
 		return REMU_DROP_INVALID;
 	if (pkt->op->traits & ROCE_T_ONLY ? pkt->f.dma_len != pkt->payload_len
 					  : pkt->f.dma_len <= qp->path_mtu)
@@ -422,15 +424,16 @@ on_write(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pk
 	uint32_t traits = pkt->op->traits;
 	enum remu_drop drop = REMU_DROP_INVALID;
 
-	if (order_ok(&qp->resp, pkt, REMU_MSG_WRITE) && size_ok(qp, pkt))
-		drop = traits & (ROCE_T_FIRST | ROCE_T_ONLY) ? begin_write(e, qp, pkt)
-							     : go_on_with_write(qp, pkt);
-	if ((traits & ROCE_T_IMM) && e->cfg.rq_depth == 0)
-		drop = REMU_DROP_INVALID;
-	if (drop != REMU_DROP_NONE)
-		return refuse(e, qp, pkt->f.psn, drop, now);
+	if (!order_ok(&qp->resp, pkt, REMU_MSG_WRITE) || !(qp->access & REMU_ACCESS_REMOTE_WRITE) ||
+		((traits & ROCE_T_IMM) && e->cfg.rq_depth == 0))
+		return refuse(e, qp, pkt->f.psn, REMU_DROP_INVALID, now);
 	if ((traits & ROCE_T_IMM) && remu__recv_head(e, &qp->resp) == NULL)
 		return not_ready(e, qp, pkt->f.psn, now);
+	if (size_ok(qp, pkt))
+		drop = traits & (ROCE_T_FIRST | ROCE_T_ONLY) ? begin_write(e, qp, pkt)
+							     : go_on_with_write(qp, pkt);
+	if (drop != REMU_DROP_NONE)
+		return refuse(e, qp, pkt->f.psn, drop, now);
 	store(&qp->resp, pkt);
 	if (traits & (ROCE_T_LAST | ROCE_T_ONLY))
 		e->stats.writes_executed++;
@@ -454,8 +457,7 @@ on_send(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt
 	uint32_t traits = pkt->op->traits;
 
 	/* Without a receive queue waiting would be in vain: the operation is not supported. */
-	if (!order_ok(rs, pkt, REMU_MSG_SEND) || !size_ok(qp, pkt) || invalidates(pkt) ||
-		e->cfg.rq_depth == 0)
+	if (!order_ok(rs, pkt, REMU_MSG_SEND) || invalidates(pkt) || e->cfg.rq_depth == 0)
 		return refuse(e, qp, pkt->f.psn, REMU_DROP_INVALID, now);
 	if (traits & (ROCE_T_FIRST | ROCE_T_ONLY)) {
 		const struct remu_recv_wr *wr = remu__recv_head(e, rs);
@@ -466,6 +468,8 @@ on_send(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt
 		rs->left = wr->length;
 		rs->done = 0;
 	}
+	if (!size_ok(qp, pkt))
+		return refuse(e, qp, pkt->f.psn, REMU_DROP_INVALID, now);
 	if (pkt->payload_len > rs->left) {
 		remu__recv_complete(e, qp,
 			&(struct remu_wc){
