@@ -46,6 +46,7 @@ static void
 go_back(struct remu_engine *e, struct remu_qp *qp)
 {
 	qp->req.waiting = false;
+	qp->req.doubt_at = 0;
 	start_redo(e, qp, qp->req.sent_psn);
 }
 
@@ -58,6 +59,7 @@ progress(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 	rq->rnr_left = rq->rnr_retry;
 	if (rq->una_psn == rq->sent_psn) {
 		rq->deadline = rq->probe_at = 0;
+		rq->doubt_at = 0;
 		rq->probe_asks = rq->waiting = false;
 	} else if (rq->rnr_until == 0) {
 		remu__req_wait(e, qp, now);
@@ -117,29 +119,33 @@ measure(struct remu_requester *rq, uint32_t psn, uint64_t now)
 
 /*
  * One request was repeated after a NAK, and now the peer has answered it. If it has answered more,
- * it has kept what came behind the gap. Otherwise, if there is more: perhaps not, so the rest is
- * repeated too, as plain go-back-N does; twice in vain, and it is not tried any more.
+ * it has kept what came behind the gap. Otherwise, if there is more, perhaps not: unless another NAK
+ * follows on its heels, the rest is repeated too, as plain go-back-N does. Twice in vain, and it is
+ * not tried any more.
  */
 static void
-on_selective(struct remu_engine *e, struct remu_qp *qp)
+on_selective(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 {
 	struct remu_requester *rq = &qp->req;
 	uint32_t reached = remu_psn_diff(rq->ack_psn, rq->una_psn) > 0 ? rq->ack_psn : rq->una_psn;
 
 	if (!rq->waiting || remu_psn_diff(reached, rq->wait_end) < 0)
 		return;
-	rq->waiting = false;
-	if (remu_psn_diff(reached, rq->wait_end) > 0) {
-		rq->keeps = KEEPS_YES;
-	} else if (reached != rq->sent_psn) {
-		rq->keeps--;
-		go_back(e, qp);
+	if (reached == rq->wait_end && reached != rq->sent_psn) {
+		if (rq->doubt_at == 0)
+			rq->doubt_at = RTE_MAX(now + rq->rtt.srtt_ns / 4, UINT64_C(1));
+		remu__req_arm(e, qp);
+		return;
 	}
+	rq->waiting = false;
+	rq->doubt_at = 0;
+	if (reached != rq->wait_end)
+		rq->keeps = KEEPS_YES;
 }
 
 /* The peer has carried out everything before `psn`. @return whether that was news */
 static bool
-acknowledge(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
+acknowledge(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, uint64_t now)
 {
 	struct remu_requester *rq = &qp->req;
 
@@ -156,7 +162,7 @@ acknowledge(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
 	if (remu_psn_diff(psn, rq->nak_psn) > 0)
 		rq->rnr_until = 0;
 	settle(e, qp);
-	on_selective(e, qp);
+	on_selective(e, qp, now);
 	return true;
 }
 
@@ -211,7 +217,7 @@ on_ack(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, uint64_t now)
 	uint32_t end = remu_psn_add(psn, 1);
 
 	measure(rq, psn, now);
-	if (acknowledge(e, qp, end)) {
+	if (acknowledge(e, qp, end, now)) {
 		bool answered = answers_probe(rq, now);
 
 		progress(e, qp, now);
@@ -240,6 +246,7 @@ recover(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
 	}
 	rq->nak_psn = psn;
 	rq->wait_end = remu_psn_add(psn, 1);
+	rq->doubt_at = 0;
 	rq->waiting = true;
 	start_redo(e, qp, remu_psn_add(psn, 1));
 }
@@ -272,7 +279,7 @@ on_rnr_nak(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *
 	}
 	rq->nak_psn = pkt->f.psn;
 	rq->rnr_until = now + remu__rnr_ns(pkt->f.syndrome & ROCE_SYN_VALUE_MASK);
-	rq->deadline = rq->probe_at = 0;
+	rq->deadline = rq->probe_at = rq->doubt_at = 0;
 	rq->redo_psn = rq->redo_end = rq->sent_psn;
 	rq->redo_i = rq->cursor;
 	rq->rtt_at = 0;
@@ -300,7 +307,7 @@ on_nak(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
 	if (remu_psn_diff(pkt->f.psn, rq->ack_psn) < 0)
 		return REMU_DROP_RESP_STALE; /* overtaken by what came after it */
 	/* Everything before the PSN of a NAK has been carried out. */
-	if (acknowledge(e, qp, pkt->f.psn))
+	if (acknowledge(e, qp, pkt->f.psn, now))
 		progress(e, qp, now);
 	if (remu_psn_diff(pkt->f.psn, rq->una_psn) < 0)
 		return REMU_DROP_RESP_STALE; /* a READ that has been answered since */
@@ -391,7 +398,7 @@ on_data(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt
 	if (!remu__is_answered(owner(e, rq, psn, &is_head)))
 		return REMU_DROP_RESP_STALE;
 	/* It acknowledges the WRITEs and SENDs before it. */
-	if (acknowledge(e, qp, psn))
+	if (acknowledge(e, qp, psn, now))
 		progress(e, qp, now);
 	if (remu__bit(e, rq->got, psn)) {
 		/* Copies of what came behind a gap: if they are the answer to our repetition, the
@@ -417,7 +424,7 @@ on_data(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt
 	remu__bit_set(e, rq->got, psn, true);
 	measure(rq, psn, now);
 	settle(e, qp);
-	on_selective(e, qp);
+	on_selective(e, qp, now);
 	progress(e, qp, now);
 	if (missing_before(rq, psn))
 		ask_again(e, qp, psn, false);
@@ -501,6 +508,10 @@ remu__req_timeout(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 		if (rq->una_psn != rq->sent_psn)
 			remu__req_wait(e, qp, now);
 		remu__qp_schedule(e, qp);
+	}
+	if (rq->doubt_at != 0 && rq->doubt_at <= now) {
+		rq->keeps--;
+		go_back(e, qp);
 	}
 	if (rq->deadline != 0 && rq->deadline <= now)
 		time_out(e, qp, now);

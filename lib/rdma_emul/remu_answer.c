@@ -40,15 +40,37 @@ remu__answer_push(struct remu_engine *e, struct remu_qp *qp, const struct remu_r
 	remu__qp_schedule(e, qp);
 }
 
+/* The acknowledgement at the queue's end; NULL when there is none. */
+static struct remu_response *
+last_ack(struct remu_responder *rs)
+{
+	struct remu_response *last = queued(rs, rs->queue_tail - 1);
+
+	return rs->queue_head != rs->queue_tail && last->kind == REMU_RESP_ACK &&
+			last->syndrome == ROCE_SYN_ACK_NO_LIMIT
+		? last
+		: NULL;
+}
+
+void
+remu__answer_raise(struct remu_qp *qp, uint32_t from)
+{
+	struct remu_response *last = last_ack(&qp->resp);
+
+	if (last == NULL || remu_psn_diff(remu_psn_add(last->psn, 1), from) < 0)
+		return;
+	last->psn = remu_psn_add(qp->resp.epsn, REMU_PSN_MASK);
+	last->msn = qp->resp.msn;
+}
+
 void
 remu__answer_ack(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
 {
 	struct remu_responder *rs = &qp->resp;
-	struct remu_response *last = queued(rs, rs->queue_tail - 1);
+	struct remu_response *last = last_ack(rs);
 
 	/* One acknowledgement for all that arrived since the last one went out. */
-	if (rs->queue_head != rs->queue_tail && last->kind == REMU_RESP_ACK &&
-		last->syndrome == ROCE_SYN_ACK_NO_LIMIT) {
+	if (last != NULL) {
 		if (remu_psn_diff(psn, last->psn) > 0)
 			last->psn = psn;
 		last->msn = rs->msn;

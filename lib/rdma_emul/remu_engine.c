@@ -208,6 +208,27 @@ echo_congestion(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 	remu__qp_schedule(e, qp);
 }
 
+static enum remu_drop
+dispatch(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
+	struct rte_mbuf *m, uint64_t now)
+{
+	uint32_t epsn = qp->resp.epsn;
+	enum remu_drop drop;
+	bool good;
+
+	if (pkt->op->traits & ROCE_T_REQUEST) {
+		drop = remu__resp_request(e, qp, pkt, m, now);
+		good = qp->resp.epsn != epsn;
+	} else {
+		drop = remu__req_response(e, qp, pkt, now);
+		good = drop == REMU_DROP_NONE;
+	}
+	/* A duplicate pins nothing: half of all PSNs would do for a forger. */
+	if (good && (qp->flags & REMU_QP_PIN_SPORT))
+		qp->peer_sport = pkt->udp_sport;
+	return drop;
+}
+
 /*
  * Every check that does not depend on what the packet asks, then requester or responder.
  * REMU_HELD: the mbuf is kept.
@@ -248,13 +269,7 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 	}
 	if (unlikely((pkt.tos & ROCE_ECN_MASK) == ROCE_ECN_CE))
 		echo_congestion(e, qp, now);
-	if (pkt.op->traits & ROCE_T_REQUEST)
-		drop = remu__resp_request(e, qp, &pkt, m, now);
-	else
-		drop = remu__req_response(e, qp, &pkt, now);
-	if (drop == REMU_DROP_NONE && (qp->flags & REMU_QP_PIN_SPORT))
-		qp->peer_sport = pkt.udp_sport;
-	return drop;
+	return dispatch(e, qp, &pkt, m, now);
 }
 
 void

@@ -58,7 +58,7 @@ void
 remu__hold_drain(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 {
 	struct remu_responder *rs = &qp->resp;
-	uint32_t done = 0;
+	uint32_t done = 0, from = rs->epsn;
 
 	for (; done < rs->n_held && !remu__answer_full(rs); done++) {
 		int32_t ahead = remu_psn_diff(rs->held[done].psn, rs->epsn);
@@ -70,6 +70,8 @@ remu__hold_drain(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 			verdict = carry_out(e, qp, rs->held[done].m, now);
 		e->stats.drops[verdict]++;
 	}
+	if (done != 0)
+		remu__answer_raise(qp, from);
 	forget(e, rs, done);
 	if (qp->state == REMU_QP_ERR)
 		remu__hold_flush(e, qp);

@@ -135,6 +135,7 @@ struct remu_requester {
 	uint64_t deadline;
 	uint64_t probe_at;
 	uint64_t rnr_until;
+	uint64_t doubt_at; /* the peer seems not to keep what comes behind a gap */
 };
 
 enum remu_message { REMU_MSG_NONE, REMU_MSG_WRITE, REMU_MSG_SEND };
@@ -418,6 +419,12 @@ void remu__answer_push(struct remu_engine *e, struct remu_qp *qp,
 	const struct remu_response *response);
 void remu__answer_ack(struct remu_engine *e, struct remu_qp *qp, uint32_t psn);
 void remu__answer_nak(struct remu_engine *e, struct remu_qp *qp, uint32_t psn, uint8_t syndrome);
+
+/*
+ * Requests from PSN `from` on have been carried out: an acknowledgement that waits as the last
+ * response, and reaches up to them, is for them too.
+ */
+void remu__answer_raise(struct remu_qp *qp, uint32_t from);
 
 /* Whether an answer that covers this PSN is still to be sent anyway. */
 bool remu__answer_is_pending(const struct remu_qp *qp, uint32_t psn);

@@ -50,7 +50,7 @@ remu__req_reset(struct remu_engine *e, struct remu_qp *qp, uint32_t sq_psn)
 	rq->keeps = 1;
 	rq->probes = 0;
 	rq->rtt_at = 0;
-	rq->deadline = rq->probe_at = rq->rnr_until = 0;
+	rq->deadline = rq->probe_at = rq->rnr_until = rq->doubt_at = 0;
 	memset(rq->got, 0, bytes);
 	memset(rq->restarts, 0, bytes);
 	remu_timers_cancel(&e->timers, qp->index);
@@ -249,6 +249,8 @@ remu__req_arm(struct remu_engine *e, struct remu_qp *qp)
 		next = RTE_MIN(next, rq->deadline);
 	if (rq->probe_at != 0)
 		next = RTE_MIN(next, rq->probe_at);
+	if (rq->doubt_at != 0)
+		next = RTE_MIN(next, rq->doubt_at);
 	/* The heap is touched only to fire earlier: an early entry is put off when it fires. */
 	if (next != UINT64_MAX &&
 		(!remu_timers_armed(&e->timers, qp->index) ||

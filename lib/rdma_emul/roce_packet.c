@@ -208,6 +208,9 @@ decode_ipv6(struct rest *rest, struct roce_packet *out)
 	out->ttl = ip[7];
 	memcpy(out->src.raw, ip + 8, sizeof(out->src.raw));
 	memcpy(out->dst.raw, ip + 24, sizeof(out->dst.raw));
+	/* As GIDs they would pass for addresses of an IPv4 packet. */
+	if (roce_gid_is_ipv4(&out->src) || roce_gid_is_ipv4(&out->dst))
+		return REMU_DROP_IP_HEADER;
 	*rest = (struct rest){ip + ROCE_IPV6_LEN, payload_len};
 	return REMU_DROP_NONE;
 }

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { DATA_ROOM = RTE_PKTMBUF_HEADROOM + 4096 + 96 };
+enum { DATA_ROOM = RTE_PKTMBUF_HEADROOM + 4096 + 112 };
 
 int
 eal_setup(void **state)
