@@ -18,7 +18,7 @@
 #include <string.h>
 
 /* What is known of a peer's way to treat requests behind a gap; see on_selective(). */
-enum { KEEPS_YES = 4, KEEPS_UNKNOWN = 1 };
+enum { KEEPS_YES = 4, KEEPS_UNKNOWN = 1, PLAIN_NAKS = 16 };
 
 /* The first failing work request gets the real status, all others are flushed. */
 static void
@@ -240,9 +240,17 @@ recover(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
 
 	if (remu_psn_diff(psn, rq->una_psn) < 0)
 		return;
-	if (rq->keeps < 0 || (e->cfg.disable & REMU_RECOVERY_SELECTIVE)) {
+	if (e->cfg.disable & REMU_RECOVERY_SELECTIVE) {
 		go_back(e, qp);
 		return;
+	}
+	if (rq->keeps < 0) {
+		/* Bad luck can look like a plain peer: see again from time to time. */
+		if (++rq->plain_naks % PLAIN_NAKS != 0) {
+			go_back(e, qp);
+			return;
+		}
+		rq->keeps = 0;
 	}
 	rq->nak_psn = psn;
 	rq->wait_end = remu_psn_add(psn, 1);
@@ -479,7 +487,7 @@ time_out(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 	struct remu_requester *rq = &qp->req;
 
 	/* What the peer should answer is still here: it is not to blame. */
-	if (rq->starved && remu__redo_active(rq)) {
+	if (rq->starved && remu__req_has_output(e, qp)) {
 		rq->deadline = now + rq->timeout_ns;
 		return;
 	}

@@ -117,10 +117,11 @@ struct remu_requester {
 	uint32_t nak_psn; /* of the sequence NAK that is being attended to */
 	bool begun;	  /* the one at the cursor has been sent in part */
 	bool nak_seen;
-	bool starved;	 /* no mbuf for what was due: the peer is not to blame */
-	bool waiting;	 /* one packet was repeated: does the peer have those behind it? */
-	int8_t keeps;	 /* evidence that the peer keeps requests behind a gap; below 0: no */
-	bool probe_asks; /* the answer to a probe is to come */
+	bool starved;	     /* no mbuf for what was due: the peer is not to blame */
+	bool waiting;	     /* one packet was repeated: does the peer have those behind it? */
+	uint32_t plain_naks; /* sequence NAKs while the peer is held for plain */
+	int8_t keeps;	     /* evidence that the peer keeps requests behind a gap; below 0: no */
+	bool probe_asks;     /* the answer to a probe is to come */
 	uint64_t probe_sent;
 	uint32_t wait_end;  /* one past the request that was repeated */
 	bool ask_first;	    /* the next packet repeated asks for an acknowledgement */

@@ -48,6 +48,7 @@ remu__req_reset(struct remu_engine *e, struct remu_qp *qp, uint32_t sq_psn)
 	rq->begun = rq->nak_seen = rq->starved = rq->waiting = rq->probe_asks = rq->ask_first =
 		false;
 	rq->keeps = 1;
+	rq->plain_naks = 0;
 	rq->probes = 0;
 	rq->rtt_at = 0;
 	rq->deadline = rq->probe_at = rq->rnr_until = rq->doubt_at = 0;
