@@ -115,6 +115,7 @@ post_create(struct ccm_peer *peer, uint32_t i, bool qp, uint64_t cookie)
 				.qpn = slot->port.qpn,
 				.pd = slot->pd,
 				.access = REMU_ACCESS_REMOTE_READ | REMU_ACCESS_REMOTE_WRITE,
+				.flags = REMU_QP_PIN_SPORT,
 			},
 			cookie);
 	return remu_channel_mr_register(slot->channel,

@@ -141,7 +141,7 @@ expect_created(const struct ccm_bench *b, uint32_t i)
 	assert_int_equal(qp->state, REMU_QP_INIT);
 	assert_int_equal(qp->pd, slot->pd);
 	assert_int_equal(qp->access, RIGHTS);
-	assert_int_equal(qp->flags, 0);
+	assert_int_equal(qp->flags, REMU_QP_PIN_SPORT);
 	assert_non_null(mr);
 	assert_ptr_equal(mr->cfg.addr, slot->port.memory);
 	assert_int_equal(mr->cfg.length, LENGTH);
@@ -937,13 +937,14 @@ attack(struct ccm_bench *b, uint32_t port)
 		.rkey = slot->rkey ^ 1,
 		.dma_len = 8,
 	};
-	struct roce_path path = {.src = gid, .dst = gid, .sport = 0xc000, .hop_limit = 64};
+	struct roce_path path = {.src = gid, .dst = gid, .hop_limit = 64};
 	struct rte_mbuf *m = rte_pktmbuf_alloc(b->pool);
 	struct roce_flow flow;
 	uint8_t *frame;
 	size_t off;
 
 	assert_non_null(m);
+	path.sport = qp->peer_sport != 0 ? qp->peer_sport : 0xc000;
 	memcpy(path.src_mac, mac, sizeof(mac));
 	memcpy(path.dst_mac, mac, sizeof(mac));
 	roce_flow_init(&flow, &path);
