@@ -4,6 +4,7 @@
  * IPv4 checksum, which the ICRC does not cover; for the others the codec has put it in already.
  */
 #include "remu_port.h"
+#include "roce_bytes.h"
 #include "roce_wire.h"
 
 #include <rte_dev.h>
@@ -248,12 +249,22 @@ remu_port_rx(struct remu_port *p, uint16_t queue, struct rte_mbuf **pkts, uint16
 	return rte_eth_rx_burst(p->cfg.port_id, queue, pkts, n);
 }
 
-/* Drivers want the checksum field to be zero. */
+/* Drivers want the checksum field to be zero. An IPv6 header has none. */
 static void
 offload_checksum(struct rte_mbuf *m)
 {
-	memset(rte_pktmbuf_mtod_offset(m, char *, ROCE_ETH_LEN + ROCE_IPV4_CSUM_OFFSET), 0, 2);
-	m->l2_len = ROCE_ETH_LEN;
+	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+	uint16_t l2_len = ROCE_ETH_LEN;
+
+	if (unlikely(m->data_len < ROCE_ETH_LEN + ROCE_VLAN_LEN))
+		return;
+	if (roce_load_be16(frame + l2_len - 2) == ROCE_ETHERTYPE_VLAN)
+		l2_len += ROCE_VLAN_LEN;
+	if (roce_load_be16(frame + l2_len - 2) != ROCE_ETHERTYPE_IPV4 ||
+		m->data_len < l2_len + ROCE_IPV4_LEN)
+		return;
+	roce_store_be16(frame + l2_len + ROCE_IPV4_CSUM_OFFSET, 0);
+	m->l2_len = l2_len;
 	m->l3_len = ROCE_IPV4_LEN;
 	m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
 }

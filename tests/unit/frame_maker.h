@@ -109,31 +109,73 @@ random_flow(uint64_t *state)
 	return flow;
 }
 
+/* What carries a packet: the four kinds are all their combinations. */
+enum { KIND_IPV6 = 1, KIND_TAGGED = 2, KINDS = 4 };
+
+/* A path of one kind, random in all that is free. */
+static inline struct roce_path
+random_path(uint64_t *state, int kind)
+{
+	struct roce_path path = {.tagged = kind & KIND_TAGGED};
+
+	prng_fill(state, path.src_mac, 12); /* dst_mac too */
+	path.src = roce_gid_ipv4((uint32_t)prng_next(state));
+	path.dst = roce_gid_ipv4((uint32_t)prng_next(state));
+	if (kind & KIND_IPV6) {
+		prng_fill(state, path.src.raw, sizeof(path.src.raw));
+		prng_fill(state, path.dst.raw, sizeof(path.dst.raw));
+	}
+	path.sport = (uint16_t)prng_next(state);
+	path.traffic_class = (uint8_t)prng_next(state);
+	path.hop_limit = (uint8_t)prng_next(state);
+	path.vlan_tci = path.tagged ? (uint16_t)prng_next(state) : 0;
+	return path;
+}
+
 /* Encode and seal a frame with random payload; the caller frees it. */
 static inline uint8_t *
-make_frame(uint64_t *state, const struct roce_fields *f, size_t payload_len, size_t *len)
+make_flow_frame(uint64_t *state, const struct roce_flow *flow, const struct roce_fields *f,
+	size_t payload_len, size_t *len)
 {
-	struct roce_flow flow = random_flow(state);
 	size_t off;
 	uint8_t *frame;
 
-	*len = roce_frame_len(&flow, f->opcode, payload_len);
+	*len = roce_frame_len(flow, f->opcode, payload_len);
 	frame = malloc(*len);
 	if (frame == NULL)
 		abort();
 	memset(frame, 0xa5, *len);
-	off = roce_encode(&flow, f, (uint16_t)prng_next(state), payload_len, frame);
+	off = roce_encode(flow, f, (uint16_t)prng_next(state), payload_len, frame);
 	prng_fill(state, frame + off, payload_len);
-	if (roce_seal(&flow, frame, off, payload_len) != *len)
+	if (roce_seal(flow, frame, off, payload_len) != *len)
 		abort();
 	return frame;
 }
 
-/* Bytes of an untagged IPv4 frame up to the end of the ICRC: without what fills it up to 60. */
+static inline uint8_t *
+make_frame(uint64_t *state, const struct roce_fields *f, size_t payload_len, size_t *len)
+{
+	struct roce_flow flow = random_flow(state);
+
+	return make_flow_frame(state, &flow, f, payload_len, len);
+}
+
+/* Offset of the IP header. */
+static inline size_t
+frame_l3(const uint8_t *frame)
+{
+	return roce_load_be16(frame + 12) == ROCE_ETHERTYPE_VLAN ? ROCE_ETH_LEN + ROCE_VLAN_LEN
+								 : ROCE_ETH_LEN;
+}
+
+/* Bytes of a frame up to the end of the ICRC: without what fills it up to 60. */
 static inline size_t
 frame_content(const uint8_t *frame)
 {
-	return ROCE_ETH_LEN + (size_t)roce_load_be16(frame + ROCE_ETH_LEN + 2);
+	size_t l3 = frame_l3(frame);
+
+	return frame[l3] >> 4 == 6 ? l3 + ROCE_IPV6_LEN + roce_load_be16(frame + l3 + 4)
+				   : l3 + roce_load_be16(frame + l3 + 2);
 }
 
 /* Make a frame with random fields. */
@@ -143,6 +185,18 @@ random_frame(uint64_t *state, uint8_t opcode, size_t payload_len, size_t *len)
 	struct roce_fields f = random_fields(state, opcode);
 
 	return make_frame(state, &f, payload_len, len);
+}
+
+/* The same on a path of one kind. */
+static inline uint8_t *
+random_frame_of(uint64_t *state, int kind, uint8_t opcode, size_t payload_len, size_t *len)
+{
+	struct roce_fields f = random_fields(state, opcode);
+	struct roce_path path = random_path(state, kind);
+	struct roce_flow flow;
+
+	roce_flow_init(&flow, &path);
+	return make_flow_frame(state, &flow, &f, payload_len, len);
 }
 
 /* A copy in a block of exactly that length; the caller frees it. */

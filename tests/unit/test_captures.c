@@ -43,7 +43,7 @@ struct seen {
 static const struct column {
 	const char *name;
 	struct member m;
-	uint16_t traits;
+	uint32_t traits;
 } columns[] = {
 	{"eth.src", {MEMBER(struct seen, src_mac)}, 0},
 	{"eth.dst", {MEMBER(struct seen, dst_mac)}, 0},

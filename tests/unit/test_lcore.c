@@ -152,30 +152,48 @@ end(void)
 	eal_pool_free(test.pool);
 }
 
-enum { FRAME_LEN = ROCE_L2L4_LEN + ROCE_BTH_LEN + ROCE_ICRC_LEN };
+enum { IPV6 = 1, TAGGED = 2, KINDS = 4 };
+enum { FRAME_MAX = ROCE_L2L4_MAX + ROCE_BTH_LEN + ROCE_ICRC_LEN };
 
-/* The least that makes a frame RoCEv2. */
-static void
-make_frame(uint8_t *frame, uint32_t qpn)
+/* The least that makes a frame RoCEv2. Returns its length. */
+static uint32_t
+make_frame(uint8_t *frame, int kind, uint32_t qpn)
 {
-	memset(frame, 0, FRAME_LEN);
-	roce_store_be16(frame + 12, ROCE_ETHERTYPE_IPV4);
-	frame[ROCE_ETH_LEN] = 0x45;
-	roce_store_be16(frame + ROCE_ETH_LEN + 2, FRAME_LEN - ROCE_ETH_LEN);
-	frame[ROCE_ETH_LEN + 9] = ROCE_IPPROTO_UDP;
-	roce_store_be16(frame + ROCE_ETH_LEN + ROCE_IPV4_LEN + 2, ROCE_UDP_PORT);
-	roce_store_be16(frame + ROCE_ETH_LEN + ROCE_IPV4_LEN + 4,
-		FRAME_LEN - ROCE_ETH_LEN - ROCE_IPV4_LEN);
-	roce_store_be24(frame + ROCE_L2L4_LEN + offsetof(struct roce_bth, dest_qpn), qpn);
+	enum { UDP_LEN = ROCE_UDP_LEN + ROCE_BTH_LEN + ROCE_ICRC_LEN };
+	uint8_t *ip = frame + ROCE_ETH_LEN, *udp;
+
+	memset(frame, 0, FRAME_MAX);
+	if (kind & TAGGED) {
+		roce_store_be16(ip - 2, ROCE_ETHERTYPE_VLAN);
+		ip += ROCE_VLAN_LEN;
+	}
+	if (kind & IPV6) {
+		roce_store_be16(ip - 2, ROCE_ETHERTYPE_IPV6);
+		ip[0] = 0x60;
+		roce_store_be16(ip + 4, UDP_LEN);
+		ip[6] = ROCE_IPPROTO_UDP;
+		udp = ip + ROCE_IPV6_LEN;
+	} else {
+		roce_store_be16(ip - 2, ROCE_ETHERTYPE_IPV4);
+		ip[0] = 0x45;
+		roce_store_be16(ip + 2, ROCE_IPV4_LEN + UDP_LEN);
+		ip[9] = ROCE_IPPROTO_UDP;
+		udp = ip + ROCE_IPV4_LEN;
+	}
+	roce_store_be16(udp + 2, ROCE_UDP_PORT);
+	roce_store_be16(udp + 4, UDP_LEN);
+	roce_store_be24(udp + ROCE_UDP_LEN + offsetof(struct roce_bth, dest_qpn), qpn);
+	return (uint32_t)(udp - frame) + UDP_LEN;
 }
 
+/* Of all kinds in turn. */
 static struct rte_mbuf *
 frame_for(uint32_t qpn)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(test.pool);
 
 	assert_non_null(m);
-	make_frame((uint8_t *)rte_pktmbuf_append(m, 64), qpn);
+	make_frame((uint8_t *)rte_pktmbuf_append(m, FRAME_MAX), (int)(qpn % KINDS), qpn);
 	return m;
 }
 
@@ -186,33 +204,52 @@ qpn_of(const struct rte_mbuf *m)
 }
 
 static void
+frame_qpn__of_every_kind(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < KINDS; kind++) {
+		uint8_t frame[FRAME_MAX];
+		uint32_t len = 0;
+
+		for (uint32_t qpn = 1; qpn <= 0xffffff; qpn = qpn * 7 + 1) {
+			len = make_frame(frame, kind, qpn);
+			assert_int_equal(data_frame_qpn(frame, len), qpn);
+		}
+		while (len-- > 0)
+			assert_int_equal(data_frame_qpn(frame, len), UINT32_MAX);
+	}
+}
+
+static void
 frame_qpn__only_of_roce(void **state)
 {
-	uint8_t frame[FRAME_LEN];
 	static const struct {
+		int kind;
 		uint32_t at;
 		uint8_t value;
 	} spoils[] = {
-		{12, 0x81}, /* VLAN */
-		{13, 0x06}, /* ARP */
-		{14, 0x46}, /* IP options */
-		{14, 0x60}, /* IPv6 */
-		{36, 0},    /* destination port */
-		{37, 0xb8},
+		{0, 12, 0x81},		   /* VLAN, but no tag */
+		{0, 13, 0x06},		   /* ARP */
+		{0, 14, 0x46},		   /* IP options */
+		{0, 14, 0x60},		   /* IPv6 */
+		{0, 36, 0},		   /* destination port */
+		{0, 37, 0xb8},		   /* another one */
+		{IPV6, 14, 0x45},	   /* IPv4 */
+		{IPV6, 20, 0},		   /* hop-by-hop options */
+		{IPV6, 57, 0xb8},	   /* destination port */
+		{TAGGED, 16, 0x81},	   /* a second tag */
+		{TAGGED, 17, 0x06},	   /* ARP */
+		{TAGGED, 41, 0xb8},	   /* destination port */
+		{TAGGED | IPV6, 61, 0xb8}, /* destination port */
 	};
 
 	(void)state;
-	for (uint32_t qpn = 1; qpn <= 0xffffff; qpn = qpn * 7 + 1) {
-		make_frame(frame, qpn);
-		assert_int_equal(data_frame_qpn(frame, sizeof(frame)), qpn);
-	}
-	make_frame(frame, 0x123456);
-	for (uint32_t len = 0; len < sizeof(frame); len++)
-		assert_int_equal(data_frame_qpn(frame, len), UINT32_MAX);
 	for (size_t i = 0; i < RTE_DIM(spoils); i++) {
-		make_frame(frame, 0x123456);
+		uint8_t frame[FRAME_MAX];
+		uint32_t len = make_frame(frame, spoils[i].kind, 0x123456);
+
 		frame[spoils[i].at] = spoils[i].value;
-		assert_int_equal(data_frame_qpn(frame, sizeof(frame)), UINT32_MAX);
+		assert_int_equal(data_frame_qpn(frame, len), UINT32_MAX);
 	}
 }
 
@@ -396,6 +433,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(frame_qpn__of_every_kind),
 		cmocka_unit_test(frame_qpn__only_of_roce),
 		cmocka_unit_test(turn__one_lcore_keeps_everything),
 		cmocka_unit_test(turn__frames_reach_their_owner),

@@ -273,7 +273,7 @@ random_packet(struct bench *b, uint64_t *seed)
 		ROCE_ACKNOWLEDGE, ROCE_ACKNOWLEDGE, ROCE_SEND_ONLY, ROCE_FETCH_ADD};
 	static uint8_t payload[1024];
 	uint8_t opcode = opcodes[prng_below(seed, RTE_DIM(opcodes))];
-	uint16_t traits = roce_ops[opcode].traits;
+	uint32_t traits = roce_ops[opcode].traits;
 	uint32_t full = traits & (ROCE_T_FIRST | ROCE_T_MIDDLE);
 	struct roce_fields f = random_fields(seed, opcode);
 	uint32_t len;

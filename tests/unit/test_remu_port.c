@@ -6,7 +6,10 @@
 #include "eal.h"
 
 #include <remu_port.h>
+#include <roce_bytes.h>
+#include <roce_packet.h>
 
+#include <dlfcn.h>
 #include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_log.h>
@@ -24,6 +27,36 @@ enum { RING_QUEUES = 16, ERROR_LEN = 128, BURST = 32 };
 static struct rte_mempool *pool;
 
 static const uint8_t mac[6] = {2, 0, 0, 0, 0, 9};
+
+/* No software device computes checksums without privileges: this claims that they all can. */
+static bool claim_checksum;
+
+/* Stands before the library's function of that name. */
+int
+rte_eth_dev_info_get(uint16_t port_id, struct rte_eth_dev_info *info)
+{
+	int (*real)(uint16_t, struct rte_eth_dev_info *);
+	int rc;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "rte_eth_dev_info_get");
+	rc = real(port_id, info);
+	if (rc == 0 && claim_checksum)
+		info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+	return rc;
+}
+
+/* The library may still see what the device really can, and refuse more. */
+int
+rte_eth_dev_configure(uint16_t port_id, uint16_t n_rx, uint16_t n_tx,
+	const struct rte_eth_conf *conf)
+{
+	int (*real)(uint16_t, uint16_t, uint16_t, const struct rte_eth_conf *);
+	struct rte_eth_conf copy = *conf;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "rte_eth_dev_configure");
+	copy.txmode.offloads &= ~RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+	return real(port_id, n_rx, n_tx, &copy);
+}
 
 /* Plug a device in. Returns its port. */
 static uint16_t
@@ -350,6 +383,93 @@ tx__short_frames_are_filled_with_zeros(void **state)
 	unplug("net_ring0");
 }
 
+/* A frame of the codec with eight bytes of payload. */
+static struct rte_mbuf *
+roce_frame(bool ipv6, bool tagged)
+{
+	static const struct roce_gid gid6 = {.raw = {0xfd, [15] = 1}};
+	struct roce_gid gid = ipv6 ? gid6 : roce_gid_ipv4(0x0a000001);
+	struct roce_path path = {.src = gid, .dst = gid, .sport = 0xc000, .hop_limit = 64};
+	struct roce_fields f = {.opcode = ROCE_SEND_ONLY, .dest_qpn = 2};
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+	struct roce_flow flow;
+	uint8_t *data;
+
+	assert_non_null(m);
+	path.tagged = tagged;
+	path.vlan_tci = tagged ? 0x6005 : 0;
+	roce_flow_init(&flow, &path);
+	data = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)roce_frame_len(&flow, f.opcode, 8));
+	memset(data, 0xee, m->data_len);
+	roce_seal(&flow, data, roce_encode(&flow, &f, 1, 8, data), 8);
+	return m;
+}
+
+/* All but the IPv4 checksum leaves as it was; the device learns where the header is. */
+static void
+check_offload(struct remu_port *port, struct rte_mbuf *m, uint16_t l2_len)
+{
+	const uint64_t flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+	uint8_t before[256];
+	struct rte_mbuf *got;
+
+	assert_true(m->data_len <= sizeof(before));
+	memcpy(before, rte_pktmbuf_mtod(m, void *), m->data_len);
+	if (l2_len != 0)
+		memset(before + l2_len + ROCE_IPV4_CSUM_OFFSET, 0, 2);
+	assert_int_equal(remu_port_tx(port, 0, &m, 1), 1);
+	assert_int_equal(remu_port_rx(port, 0, &got, 1), 1);
+	assert_ptr_equal(got, m);
+	assert_memory_equal(rte_pktmbuf_mtod(got, void *), before, got->data_len);
+	assert_int_equal(got->ol_flags & flags, l2_len != 0 ? flags : 0);
+	assert_int_equal(got->l2_len, l2_len);
+	assert_int_equal(got->l3_len, l2_len != 0 ? ROCE_IPV4_LEN : 0);
+	rte_pktmbuf_free(got);
+}
+
+/* Without all of the IPv4 header there is no checksum to compute. */
+static void
+check_cut_offload(struct remu_port *port, bool tagged, uint16_t len)
+{
+	struct rte_mbuf *m = roce_frame(false, tagged), *got;
+
+	assert_int_equal(rte_pktmbuf_trim(m, m->data_len - len), 0);
+	assert_int_equal(remu_port_tx(port, 0, &m, 1), 1);
+	assert_int_equal(remu_port_rx(port, 0, &got, 1), 1);
+	assert_int_equal((got->ol_flags & RTE_MBUF_F_TX_IP_CKSUM) != 0,
+		len >= (tagged ? 18 : 14) + ROCE_IPV4_LEN);
+	rte_pktmbuf_free(got);
+}
+
+static void
+tx__checksum_is_the_device_s(void **state)
+{
+	struct remu_port_config cfg = config(plug("net_ring0", ""));
+	struct remu_port_info info;
+	struct remu_port *port;
+	struct rte_mbuf *m;
+
+	(void)state;
+	claim_checksum = true;
+	port = open_port(&cfg);
+	claim_checksum = false;
+	remu_port_info(port, &info);
+	assert_int_equal(info.tx_offloads, RTE_ETH_TX_OFFLOAD_IPV4_CKSUM);
+	check_offload(port, roce_frame(false, false), 14);
+	check_offload(port, roce_frame(false, true), 18);
+	check_offload(port, roce_frame(true, false), 0);
+	check_offload(port, roce_frame(true, true), 0);
+
+	m = roce_frame(false, true); /* two tags are none of ours */
+	roce_store_be16(rte_pktmbuf_mtod_offset(m, uint8_t *, 16), ROCE_ETHERTYPE_VLAN);
+	check_offload(port, m, 0);
+	for (uint16_t tag = 0; tag < 2; tag++)
+		for (uint16_t len = 1; len <= 60; len++) /* as far as the IPv4 header, or not */
+			check_cut_offload(port, tag, len);
+	remu_port_close(port);
+	unplug("net_ring0");
+}
+
 static void
 tx__full_device_leaves_the_rest(void **state)
 {
@@ -525,6 +645,7 @@ main(void)
 		cmocka_unit_test(open__mtu_is_the_smaller_one),
 		cmocka_unit_test(loopback__frames_come_back_as_they_were),
 		cmocka_unit_test(tx__short_frames_are_filled_with_zeros),
+		cmocka_unit_test(tx__checksum_is_the_device_s),
 		cmocka_unit_test(tx__full_device_leaves_the_rest),
 		cmocka_unit_test(link__follows_the_device),
 		cmocka_unit_test(restart__goes_on),

@@ -197,7 +197,7 @@ request(struct stage *s, const struct step *step, uint32_t psn, const uint8_t *p
 static void
 check_accepted(struct stage *s, const struct step *step, uint32_t psn, const uint8_t *payload)
 {
-	uint16_t traits = roce_ops[step->op].traits;
+	uint32_t traits = roce_ops[step->op].traits;
 	bool duplicate = psn != s->epsn;
 
 	if (!duplicate) {

@@ -35,7 +35,7 @@ static const struct known_op {
 	uint8_t opcode;
 	const char *ext;
 	bool payload;
-	uint16_t traits; /* apart from headers and payload */
+	uint32_t traits; /* apart from headers and payload */
 } known_ops[] = {
 	{0x00, "", true, ROCE_T_REQUEST | ROCE_T_SEND | ROCE_T_FIRST},
 	{0x01, "", true, ROCE_T_REQUEST | ROCE_T_SEND | ROCE_T_MIDDLE},
@@ -154,16 +154,25 @@ assert_fields_equal(const struct roce_fields *got, const struct roce_fields *wan
 	}
 }
 
+/* Where the UDP header of a frame of one kind stands. */
+static size_t
+udp_off(int kind)
+{
+	return 14 + (kind & KIND_TAGGED ? 4u : 0u) + (kind & KIND_IPV6 ? 40u : 20u);
+}
+
 /* All that an accepted packet points at lies in the frame, and may be read. */
 static void
 assert_inside(const struct roce_packet *pkt, const uint8_t *frame, size_t len)
 {
 	const uint8_t *icrc = pkt->l3 + pkt->icrc_span;
+	size_t ip_len = pkt->l3[0] >> 4 == 6 ? 40 : 20;
+	size_t l3 = pkt->tagged ? 18 : 14, bth = l3 + ip_len + 8;
 
-	assert_ptr_equal(pkt->l3, frame + OFF_IP);
-	assert_in_range(pkt->icrc_span, 40, len - OFF_IP - 4);
-	assert_ptr_equal(pkt->payload, frame + OFF_BTH + pkt->op->header_len);
-	assert_in_range(pkt->payload_len, 0, (size_t)(icrc - frame) - OFF_BTH);
+	assert_ptr_equal(pkt->l3, frame + l3);
+	assert_in_range(pkt->icrc_span, ip_len + 20, len - l3 - 4);
+	assert_ptr_equal(pkt->payload, frame + bth + pkt->op->header_len);
+	assert_in_range(pkt->payload_len, 0, (size_t)(icrc - frame) - bth);
 	assert_true(pkt->payload + pkt->payload_len <= icrc);
 	assert_in_range(icrc - pkt->payload - pkt->payload_len, 0, 3);
 	(void)roce_icrc_ok(pkt->l3, pkt->icrc_span);
@@ -422,6 +431,10 @@ static const struct {
 	{"802.1Q tag, then no IP", {{OFF_ETHERTYPE, 2, 0x8100}}, REMU_DROP_NOT_IP, 0},
 	{"two 802.1Q tags", {{OFF_ETHERTYPE, 2, 0x8100}, {OFF_IP + 2, 2, 0x8100}}, REMU_DROP_VLAN,
 		0},
+	{"802.1Q, then 802.1ad tag", {{OFF_ETHERTYPE, 2, 0x8100}, {OFF_IP + 2, 2, 0x88a8}},
+		REMU_DROP_VLAN, 0},
+	{"802.1Q tag, then IPv6 that is none",
+		{{OFF_ETHERTYPE, 2, 0x8100}, {OFF_IP + 2, 2, 0x86dd}}, REMU_DROP_IP_HEADER, 0},
 	{"802.1ad tag", {{OFF_ETHERTYPE, 2, 0x88a8}}, REMU_DROP_VLAN, 0},
 	{"IPv6 that is IPv4", {{OFF_ETHERTYPE, 2, 0x86dd}}, REMU_DROP_IP_HEADER, 0},
 	{"ARP", {{OFF_ETHERTYPE, 2, 0x0806}}, REMU_DROP_NOT_IP, 0},
@@ -534,51 +547,76 @@ roce_decode__frame_cut_at_every_byte(void **state)
 	uint64_t seed = 14;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(known_ops); i++) {
+	for (size_t i = 0; i < KINDS * ARRAY_LEN(known_ops); i++) {
+		const struct known_op *known = &known_ops[i / KINDS];
 		struct roce_packet pkt;
+		uint32_t qpn;
 		size_t len;
-		uint8_t *frame = random_frame(&seed, known_ops[i].opcode,
-			known_ops[i].payload ? 9 : 0, &len);
+		uint8_t *frame = random_frame_of(&seed, (int)(i % KINDS), known->opcode,
+			known->payload ? 9 : 0, &len);
 
 		for (size_t cut = 0; cut < frame_content(frame); cut++) {
 			uint8_t *copy = exact_copy(frame, cut);
 
 			assert_int_equal(roce_decode(copy, cut, &pkt), REMU_DROP_RUNT);
+			assert_false(roce_peek_qpn(copy, cut, &qpn));
 			free(copy);
 		}
 		free(frame);
 	}
 }
 
-/* The same, but IP and UDP say the truth about what is left. */
+/* Make IP and UDP tell the truth about a frame, as far as it has the fields. */
+static void
+store_lengths(uint8_t *frame, size_t len, int kind)
+{
+	bool ipv6 = kind & KIND_IPV6;
+	size_t udp = udp_off(kind), l3 = udp - (ipv6 ? 40 : 20);
+
+	if (len >= udp)
+		roce_store_be16(frame + l3 + (ipv6 ? 4 : 2), (uint16_t)(len - (ipv6 ? udp : l3)));
+	if (len >= udp + 6)
+		roce_store_be16(frame + udp + 4, (uint16_t)(len - udp));
+}
+
+static enum remu_drop
+verdict_of_cut(const struct known_op *known, size_t udp, size_t cut)
+{
+	size_t headers = udp + 8 + header_len(known) + 4;
+
+	if (cut < udp + 8)
+		return REMU_DROP_RUNT;
+	if (cut < headers)
+		return REMU_DROP_UDP_LENGTH;
+	if (cut < headers + (known->payload ? 3 : 0) || (cut - headers) % 4 != 0)
+		return REMU_DROP_PAYLOAD;
+	return REMU_DROP_NONE;
+}
+
+/* Here IP and UDP say the truth about what is left. */
 static void
 roce_decode__datagram_cut_at_every_byte(void **state)
 {
 	uint64_t seed = 15;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(known_ops); i++) {
-		const struct known_op *known = &known_ops[i];
-		struct roce_packet pkt;
-		size_t len, pad = known->payload ? 3 : 0;
-		uint8_t *frame = random_frame(&seed, known->opcode, known->payload ? 9 : 0, &len);
+	for (size_t i = 0; i < KINDS * ARRAY_LEN(known_ops); i++) {
+		const struct known_op *known = &known_ops[i / KINDS];
+		size_t len, pad = known->payload ? 3 : 0, udp = udp_off((int)(i % KINDS));
+		size_t headers = udp + 8 + header_len(known) + 4;
+		uint8_t *frame = random_frame_of(&seed, (int)(i % KINDS), known->opcode,
+			known->payload ? 9 : 0, &len);
 
 		len = frame_content(frame);
-		for (size_t cut = OFF_IP_LEN + 2; cut <= len; cut++) {
+		for (size_t cut = 14; cut <= len; cut++) {
 			uint8_t *copy = exact_copy(frame, cut);
-			size_t headers = OFF_BTH + header_len(known) + 4;
-			enum remu_drop want = REMU_DROP_NONE;
+			enum remu_drop want = verdict_of_cut(known, udp, cut);
+			struct roce_packet pkt;
+			uint32_t qpn;
 
-			if (cut < OFF_BTH)
-				want = REMU_DROP_RUNT;
-			else if (cut < headers)
-				want = REMU_DROP_UDP_LENGTH;
-			else if (cut < headers + pad || (cut - headers) % 4 != 0)
-				want = REMU_DROP_PAYLOAD;
-			roce_store_be16(copy + OFF_IP_LEN, (uint16_t)(cut - OFF_IP));
-			if (cut >= OFF_UDP_LEN + 2)
-				roce_store_be16(copy + OFF_UDP_LEN, (uint16_t)(cut - OFF_SPORT));
+			store_lengths(copy, cut, (int)(i % KINDS));
 			assert_int_equal(roce_decode(copy, cut, &pkt), want);
+			assert_int_equal(roce_peek_qpn(copy, cut, &qpn), cut >= udp + 8 + 12 + 4);
 			if (want == REMU_DROP_NONE) {
 				assert_inside(&pkt, copy, cut);
 				assert_int_equal(pkt.payload_len, cut - headers - pad);
@@ -621,26 +659,6 @@ roce_decode__ethernet_padding(void **state)
 	}
 }
 
-/* A path of either IP version, with or without a tag. */
-static struct roce_path
-random_path(uint64_t *seed, bool ipv6, bool tagged)
-{
-	struct roce_path path = {.tagged = tagged};
-
-	prng_fill(seed, path.src_mac, 12); /* dst_mac too */
-	path.src = roce_gid_ipv4((uint32_t)prng_next(seed));
-	path.dst = roce_gid_ipv4((uint32_t)prng_next(seed));
-	if (ipv6) {
-		prng_fill(seed, path.src.raw, sizeof(path.src.raw));
-		prng_fill(seed, path.dst.raw, sizeof(path.dst.raw));
-	}
-	path.sport = (uint16_t)prng_next(seed);
-	path.traffic_class = (uint8_t)prng_next(seed);
-	path.hop_limit = (uint8_t)prng_next(seed);
-	path.vlan_tci = tagged ? (uint16_t)prng_next(seed) : 0;
-	return path;
-}
-
 static void
 check_path(const struct roce_packet *pkt, const struct roce_path *path)
 {
@@ -655,51 +673,83 @@ check_path(const struct roce_packet *pkt, const struct roce_path *path)
 	assert_int_equal(pkt->vlan_tci, path->vlan_tci);
 }
 
-/* One packet on a path: all comes back, another traffic class too, and each cut is noticed. */
+/* Nothing but the traffic class and the checksum over it changes; the ICRC stays right. */
+static void
+check_traffic_class(uint64_t *seed, const struct roce_path *path, uint8_t *frame, size_t len)
+{
+	size_t l3 = path->tagged ? 18 : 14;
+	bool ipv6 = frame[l3] >> 4 == 6;
+	struct roce_path other = *path;
+	uint8_t *want = exact_copy(frame, len);
+	struct roce_packet pkt;
+	struct roce_flow flow;
+
+	roce_flow_init(&flow, path);
+	other.traffic_class = (uint8_t)prng_next(seed);
+	if (ipv6) { /* a flow label is none of our business */
+		roce_store_be16(frame + l3 + 2, (uint16_t)prng_next(seed));
+		frame[l3 + 1] |= prng_next(seed) & 0x0f;
+		memcpy(want, frame, len);
+		want[l3] = 0x60 | other.traffic_class >> 4;
+		want[l3 + 1] = (uint8_t)(other.traffic_class << 4 | (want[l3 + 1] & 0x0f));
+	} else {
+		want[l3 + 1] = other.traffic_class;
+		memset(want + l3 + 10, 0, 2);
+		roce_store_be16(want + l3 + 10, 0xffff ^ ones_complement_sum(want + l3, 20));
+	}
+	roce_set_traffic_class(&flow, frame, other.traffic_class);
+	assert_memory_equal(frame, want, len);
+	assert_int_equal(roce_decode(frame, len, &pkt), REMU_DROP_NONE);
+	check_path(&pkt, &other);
+	assert_true(roce_icrc_ok(pkt.l3, pkt.icrc_span));
+	free(want);
+}
+
+/* One packet on a path: all comes back, and what is filled in between is zeros. */
 static void
 check_on_path(uint64_t *seed, const struct roce_path *path, uint8_t opcode, size_t payload_len)
 {
-	size_t ip_len = roce_gid_is_ipv4(&path->src) ? 20 : 40;
-	size_t bth = 14 + (path->tagged ? 4 : 0) + ip_len + 8;
+	size_t l3 = path->tagged ? 18 : 14, ip_len = roce_gid_is_ipv4(&path->src) ? 20 : 40;
+	size_t payload_off = l3 + ip_len + 8 + roce_ops[opcode].header_len;
+	size_t end = payload_off + payload_len + (4 - payload_len % 4) % 4;
 	struct roce_fields f = random_fields(seed, opcode);
-	struct roce_path other = *path;
 	struct roce_packet pkt;
 	struct roce_flow flow;
 	uint32_t qpn;
 	uint8_t *frame;
-	size_t len, off;
+	size_t len;
 
 	roce_flow_init(&flow, path);
-	len = roce_frame_len(&flow, opcode, payload_len);
-	frame = malloc(len);
-	assert_non_null(frame);
-	off = roce_encode(&flow, &f, 0x1234, payload_len, frame);
-	assert_int_equal(off, bth + roce_ops[opcode].header_len);
-	prng_fill(seed, frame + off, payload_len);
-	assert_int_equal(roce_seal(&flow, frame, off, payload_len), len);
+	frame = make_flow_frame(seed, &flow, &f, payload_len, &len);
+	assert_int_equal(len, end + 4 < 60 ? 60 : end + 4);
+	assert_int_equal(wire(frame + l3 - 2, 2), ip_len == 20 ? 0x0800 : 0x86dd);
+	if (ip_len == 40)
+		assert_int_equal(wire(frame + l3, 4), 0x60000000 | path->traffic_class << 20);
+	if (path->tagged) {
+		assert_int_equal(wire(frame + 12, 2), 0x8100);
+		assert_int_equal(wire(frame + 14, 2), path->vlan_tci);
+	}
+	for (size_t i = payload_off + payload_len; i < end; i++)
+		assert_int_equal(frame[i], 0);
+	for (size_t i = end + 4; i < len; i++)
+		assert_int_equal(frame[i], 0);
+
+	memset(&pkt, 0xa5, sizeof(pkt));
 	assert_int_equal(roce_decode(frame, len, &pkt), REMU_DROP_NONE);
 	assert_fields_equal(&pkt.f, &f);
 	check_path(&pkt, path);
+	assert_inside(&pkt, frame, len);
+	assert_ptr_equal(pkt.payload, frame + payload_off);
 	assert_int_equal(pkt.payload_len, payload_len);
+	assert_int_equal(pkt.icrc_span, end - l3);
+	assert_int_equal(pkt.ip_id, ip_len == 20 ? wire(pkt.l3 + 4, 2) : 0);
 	assert_true(roce_icrc_ok(pkt.l3, pkt.icrc_span));
 	assert_true(roce_peek_qpn(frame, len, &qpn));
 	assert_int_equal(qpn, f.dest_qpn);
-
-	other.traffic_class = (uint8_t)prng_next(seed);
-	roce_set_traffic_class(&flow, frame, other.traffic_class);
-	assert_int_equal(roce_decode(frame, len, &pkt), REMU_DROP_NONE);
-	check_path(&pkt, &other);
-	assert_true(roce_icrc_ok(pkt.l3, pkt.icrc_span));
 	if (ip_len == 20)
 		assert_int_equal(ones_complement_sum(pkt.l3, 20), 0xffff);
 
-	for (size_t cut = 0; cut < bth + roce_ops[opcode].header_len; cut++) {
-		uint8_t *copy = exact_copy(frame, cut);
-
-		assert_int_equal(roce_decode(copy, cut, &pkt), REMU_DROP_RUNT);
-		assert_false(roce_peek_qpn(copy, cut, &qpn));
-		free(copy);
-	}
+	check_traffic_class(seed, path, frame, len);
 	free(frame);
 }
 
@@ -709,14 +759,62 @@ roce_encode__every_opcode_on_every_kind_of_path(void **state)
 	uint64_t seed = 18;
 
 	(void)state;
-	for (int kind = 0; kind < 4; kind++)
+	for (int kind = 0; kind < KINDS; kind++)
 		for (size_t i = 0; i < ARRAY_LEN(known_ops); i++)
-			for (int round = 0; round < 10; round++) {
-				struct roce_path path = random_path(&seed, kind & 1, kind & 2);
+			for (uint32_t round = 0; round < 70; round++) {
+				struct roce_path path = random_path(&seed, kind);
 
 				check_on_path(&seed, &path, known_ops[i].opcode,
-					known_ops[i].payload ? prng_below(&seed, 70) : 0);
+					known_ops[i].payload ? round : 0);
 			}
+}
+
+/* A tag that names no VLAN only carries a priority, but it is a tag. */
+static void
+roce_encode__priority_tag(void **state)
+{
+	static const uint16_t tcis[] = {0x0000, 0x2000, 0xe000, 0x1000, 0xf000};
+	uint64_t seed = 20;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(tcis); i++)
+		for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+			struct roce_path path = random_path(&seed, KIND_TAGGED | ipv6);
+
+			path.vlan_tci = tcis[i];
+			check_on_path(&seed, &path, ROCE_ACKNOWLEDGE, 0);
+		}
+}
+
+/* What a sender puts behind the BTH of a CNP is part of the ICRC and otherwise of no interest. */
+static void
+roce_decode__cnp_reserved_bytes(void **state)
+{
+	uint64_t seed = 21;
+
+	(void)state;
+	for (int kind = 0; kind < KINDS; kind++) {
+		struct roce_path path = random_path(&seed, kind);
+		struct roce_fields f = random_fields(&seed, ROCE_CNP);
+		struct roce_packet pkt;
+		struct roce_flow flow;
+		uint8_t *frame;
+		size_t len;
+
+		roce_flow_init(&flow, &path);
+		frame = make_flow_frame(&seed, &flow, &f, 0, &len);
+		assert_int_equal(len, udp_off(kind) + 8 + 12 + 16 + 4);
+		prng_fill(&seed, frame + len - 20, 16);
+		assert_int_equal(roce_decode(frame, len, &pkt), REMU_DROP_NONE);
+		assert_false(roce_icrc_ok(pkt.l3, pkt.icrc_span));
+		roce_seal(&flow, frame, len - 4, 0);
+		assert_int_equal(roce_decode(frame, len, &pkt), REMU_DROP_NONE);
+		assert_true(roce_icrc_ok(pkt.l3, pkt.icrc_span));
+		assert_fields_equal(&pkt.f, &f);
+		assert_int_equal(pkt.payload_len, 0);
+		assert_false(pkt.op->traits & (ROCE_T_REQUEST | ROCE_T_RESPONSE));
+		free(frame);
+	}
 }
 
 static const struct {
@@ -744,33 +842,52 @@ static void
 roce_decode__ipv6_verdicts(void **state)
 {
 	uint64_t seed = 19;
-	struct roce_path path = random_path(&seed, true, false);
-	struct roce_fields f = random_fields(&seed, ROCE_WRITE_ONLY);
-	uint8_t frame[14 + 40 + 8 + 28 + 8 + 4];
-	struct roce_packet pkt;
-	struct roce_flow flow;
 
 	(void)state;
-	roce_flow_init(&flow, &path);
-	roce_seal(&flow, frame, roce_encode(&flow, &f, 0, 8, frame), 8);
-	for (size_t i = 0; i < ARRAY_LEN(ipv6_changes); i++) {
-		uint8_t *copy = exact_copy(frame, sizeof(frame));
+	for (size_t i = 0; i < 2 * ARRAY_LEN(ipv6_changes); i++) {
+		int kind = KIND_IPV6 | (i % 2 ? KIND_TAGGED : 0);
+		size_t len, tag = i % 2 ? 4 : 0;
+		uint8_t *frame = random_frame_of(&seed, kind, ROCE_WRITE_ONLY, 8, &len);
+		uint8_t *at = frame + tag + ipv6_changes[i / 2].off;
+		struct roce_packet pkt;
 		enum remu_drop got;
 
-		if (ipv6_changes[i].bytes == 2)
-			roce_store_be16(copy + ipv6_changes[i].off, ipv6_changes[i].value);
+		assert_int_equal(roce_decode(frame, len, &pkt), REMU_DROP_NONE);
+		if (ipv6_changes[i / 2].bytes == 2)
+			roce_store_be16(at, ipv6_changes[i / 2].value);
 		else
-			copy[ipv6_changes[i].off] = (uint8_t)ipv6_changes[i].value;
-		got = roce_decode(copy, sizeof(frame), &pkt);
-		if (got != ipv6_changes[i].want)
-			fail_msg("%s: %s", ipv6_changes[i].what, remu_drop_name(got));
-		free(copy);
+			*at = (uint8_t)ipv6_changes[i / 2].value;
+		got = roce_decode(frame, len, &pkt);
+		if (got != ipv6_changes[i / 2].want)
+			fail_msg("%s: %s", ipv6_changes[i / 2].what, remu_drop_name(got));
+		free(frame);
+	}
+}
+
+/* They would be taken for an IPv4 peer. */
+static void
+roce_decode__ipv4_mapped_addresses_in_ipv6(void **state)
+{
+	uint64_t seed = 22;
+
+	(void)state;
+	for (size_t at = 8; at <= 24; at += 16) { /* source, destination */
+		struct roce_gid gid = roce_gid_ipv4((uint32_t)prng_next(&seed));
+		struct roce_packet pkt;
+		size_t len;
+		uint8_t *frame = random_frame_of(&seed, KIND_IPV6, ROCE_ACKNOWLEDGE, 0, &len);
+		uint32_t qpn;
+
+		memcpy(frame + OFF_IP + at, gid.raw, sizeof(gid.raw));
+		assert_int_equal(roce_decode(frame, len, &pkt), REMU_DROP_IP_HEADER);
+		assert_false(roce_peek_qpn(frame, len, &qpn));
+		free(frame);
 	}
 }
 
 /* Up to eight random bytes, then perhaps another length of the frame, IP or UDP. */
 static uint8_t *
-mutate(uint64_t *seed, const uint8_t *frame, size_t *len)
+mutate(uint64_t *seed, int kind, const uint8_t *frame, size_t *len)
 {
 	size_t new_len = *len;
 	uint8_t *copy;
@@ -783,35 +900,49 @@ mutate(uint64_t *seed, const uint8_t *frame, size_t *len)
 	memcpy(copy, frame, new_len < *len ? new_len : *len);
 	for (uint32_t n = prng_below(seed, 9); n > 0 && new_len > 0; n--)
 		copy[prng_below(seed, (uint32_t)new_len)] = (uint8_t)prng_next(seed);
-	if (new_len >= OFF_BTH && prng_below(seed, 2))
-		roce_store_be16(copy + OFF_IP_LEN, (uint16_t)(new_len - OFF_IP));
-	if (new_len >= OFF_BTH && prng_below(seed, 2))
-		roce_store_be16(copy + OFF_UDP_LEN,
-			(uint16_t)(new_len - OFF_SPORT - prng_below(seed, 9)));
+	if (prng_below(seed, 2))
+		store_lengths(copy, new_len, kind);
+	if (new_len >= udp_off(kind) + 8 && prng_below(seed, 2))
+		roce_store_be16(copy + udp_off(kind) + 4,
+			(uint16_t)(new_len - udp_off(kind) - prng_below(seed, 9)));
 	*len = new_len;
 	return copy;
 }
 
 /* Random bytes behind the start of a header that lets them pass further. */
 static uint8_t *
-garbage(uint64_t *seed, size_t *len)
+garbage(uint64_t *seed, int kind, size_t *len)
 {
-	struct roce_flow flow = random_flow(seed);
-	size_t given = prng_below(seed, flow.len + 1u);
+	struct roce_path path = random_path(seed, kind);
+	struct roce_flow flow;
+	size_t given;
 	uint8_t *frame;
 
+	roce_flow_init(&flow, &path);
+	given = prng_below(seed, flow.len + 1u);
 	*len = prng_below(seed, 160);
 	frame = malloc(*len);
 	assert_non_null(frame);
 	prng_fill(seed, frame, *len);
 	memcpy(frame, flow.bytes, given < *len ? given : *len);
-	if (*len >= OFF_BTH && prng_below(seed, 2)) {
-		roce_store_be16(frame + OFF_IP_LEN, (uint16_t)(*len - OFF_IP));
-		roce_store_be16(frame + OFF_UDP_LEN, (uint16_t)(*len - OFF_SPORT));
-	}
+	if (*len >= udp_off(kind) && prng_below(seed, 2))
+		store_lengths(frame, *len, kind);
 	if (*len >= OFF_IP && prng_below(seed, 64) == 0)
 		roce_store_be16(frame + OFF_ETHERTYPE, ROCE_ETHERTYPE_QINQ);
 	return frame;
+}
+
+/* Peeking goes as far as decoding goes before it looks at the BTH, and sees the same there. */
+static void
+check_peek(const uint8_t *frame, size_t len, enum remu_drop got, const struct roce_packet *pkt)
+{
+	uint32_t qpn = UINT32_MAX;
+	bool seen = roce_peek_qpn(frame, len, &qpn);
+
+	if (got == REMU_DROP_NONE)
+		assert_int_equal(qpn, pkt->f.dest_qpn);
+	else if (got != REMU_DROP_UDP_LENGTH) /* of the datagram, or of the opcode's headers */
+		assert_int_equal(seen, got > REMU_DROP_UDP_LENGTH);
 }
 
 static void
@@ -823,13 +954,15 @@ roce_decode__random_frames(void **state)
 	(void)state;
 	for (int i = 0; i < 20000; i++) {
 		const struct known_op *known = &known_ops[prng_below(&seed, ARRAY_LEN(known_ops))];
+		int kind = i % KINDS;
 		size_t valid_len;
-		uint8_t *valid = random_frame(&seed, known->opcode,
+		uint8_t *valid = random_frame_of(&seed, kind, known->opcode,
 			known->payload ? prng_below(&seed, 40) : 0, &valid_len);
 
 		for (int j = 0; j < 50; j++) {
 			size_t len = valid_len;
-			uint8_t *frame = j % 5 ? mutate(&seed, valid, &len) : garbage(&seed, &len);
+			uint8_t *frame = j % 5 ? mutate(&seed, kind, valid, &len)
+					       : garbage(&seed, kind, &len);
 			struct roce_packet pkt;
 			enum remu_drop got = roce_decode(frame, len, &pkt);
 
@@ -837,6 +970,7 @@ roce_decode__random_frames(void **state)
 			verdicts[got]++;
 			if (got == REMU_DROP_NONE)
 				assert_inside(&pkt, frame, len);
+			check_peek(frame, len, got, &pkt);
 			free(frame);
 		}
 		free(valid);
@@ -863,7 +997,10 @@ main(void)
 		cmocka_unit_test(roce_decode__datagram_cut_at_every_byte),
 		cmocka_unit_test(roce_decode__ethernet_padding),
 		cmocka_unit_test(roce_encode__every_opcode_on_every_kind_of_path),
+		cmocka_unit_test(roce_encode__priority_tag),
+		cmocka_unit_test(roce_decode__cnp_reserved_bytes),
 		cmocka_unit_test(roce_decode__ipv6_verdicts),
+		cmocka_unit_test(roce_decode__ipv4_mapped_addresses_in_ipv6),
 		cmocka_unit_test(roce_decode__random_frames),
 	};
 
