@@ -66,14 +66,15 @@ struct remu_wr {
 	uint64_t wr_id; /**< the caller's; comes back in the completion */
 	/** Local buffer; must stay valid until the completion. Atomics: gets the value found. */
 	void *addr;
-	uint64_t remote_va; /**< address in the peer's memory region; atomics: multiple of 8 */
-	uint32_t length;    /**< bytes, 0 to 2^31; atomics: 8 */
-	uint32_t rkey;	    /**< key of the peer's memory region; not for SEND */
-	uint8_t opcode;	    /**< enum remu_wr_opcode */
-	uint8_t flags;	    /**< enum remu_wr_flags */
-	uint32_t imm;	    /**< immediate data, host order */
-	uint64_t swap_add;  /**< atomics: value to store or to add, host order */
-	uint64_t compare;   /**< REMU_WR_CMP_SWAP: value expected, host order */
+	uint64_t
+		remote_va; /**< address in the peer's memory region; atomics: multiple of 8, or the peer refuses */
+	uint32_t length;   /**< bytes, 0 to 2^31; atomics: 8 */
+	uint32_t rkey;	   /**< key of the peer's memory region; not for SEND */
+	uint8_t opcode;	   /**< enum remu_wr_opcode */
+	uint8_t flags;	   /**< enum remu_wr_flags */
+	uint32_t imm;	   /**< immediate data, host order */
+	uint64_t swap_add; /**< atomics: value to store or to add, host order */
+	uint64_t compare;  /**< REMU_WR_CMP_SWAP: value expected, host order */
 };
 
 /** Receive request: one buffer for one SEND, or for the notice of one WRITE with immediate. */
@@ -353,7 +354,7 @@ int remu_qp_modify(struct remu_engine *engine, struct remu_qp *qp, enum remu_qp_
 /**
  * Post a work request. In state ERR it is taken and flushed at once.
  *
- * @return 0, -EINVAL (opcode, flags, length or alignment), -ENOTCONN (state is not RTS, SQD or ERR),
+ * @return 0, -EINVAL (opcode, flags or length), -ENOTCONN (state is not RTS, SQD or ERR),
  *         -EAGAIN (send queue full, or too many completions not polled)
  */
 int remu_qp_post(struct remu_engine *engine, struct remu_qp *qp, const struct remu_wr *wr,

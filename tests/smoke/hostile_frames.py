@@ -120,7 +120,7 @@ SILENT = (
     ("ARP", "not_ip",
      lambda psn: bytes(Ether(src=MAC_A, dst=MAC_B)
                        / ARP(op=1, hwsrc=MAC_A, psrc=IP_A, pdst=IP_B) / Raw(bytes(18)))),
-    ("IPv6", "not_ip",
+    ("IPv6", "dst_ip",
      lambda psn: bytes(Ether(src=MAC_A, dst=MAC_B)
                        / IPv6(src="2001:db8::1", dst="2001:db8::2") / UDP(dport=PORT) / Raw(bytes(64)))),
     ("VLAN tag", "vlan", vlan),
