@@ -449,7 +449,10 @@ int remu_channel_create(struct remu_engine *engine, uint32_t depth, struct remu_
  */
 int remu_channel_post(struct remu_channel *ch, uint32_t qpn, const struct remu_wr *wr);
 
-/** Post a receive request; it counts as under way until its completion. @return as above */
+/**
+ * Post a receive request. It counts as under way until its completion, so leave places for work
+ * requests and verbs. @return as above
+ */
 int remu_channel_post_recv(struct remu_channel *ch, uint32_t qpn, const struct remu_recv_wr *wr);
 
 /**
