@@ -351,7 +351,7 @@ remu__req_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, 
 		if (remu__redo_active(rq)) {
 			if (redo(e, qp, &pkts[n]))
 				n++;
-			else if (rq->starved)
+			else if (remu__redo_active(rq)) /* no mbuf */
 				break;
 		} else if (send_new(e, qp, &pkts[n], now)) {
 			n++;
