@@ -30,7 +30,7 @@ struct remu_cq;
 enum remu_wc_status {
 	REMU_WC_SUCCESS = 0,
 	REMU_WC_LOC_LEN_ERR = 1,	/**< READ response or SEND of the wrong length */
-	REMU_WC_LOC_QP_OP_ERR = 2,	/**< the queue pair is not connected */
+	REMU_WC_LOC_QP_OP_ERR = 2,	/**< not posted: not connected, queue full, or wrong */
 	REMU_WC_WR_FLUSH_ERR = 5,	/**< an earlier work request failed, or the QP was closed */
 	REMU_WC_BAD_RESP_ERR = 7,	/**< response of the wrong kind */
 	REMU_WC_REM_INV_REQ_ERR = 9,	/**< NAK invalid request */
@@ -296,10 +296,10 @@ void remu_engine_poll(struct remu_engine *engine, uint64_t now_ns);
 uint16_t remu_engine_tx(struct remu_engine *engine, struct rte_mbuf **pkts, uint16_t max,
 	uint64_t now_ns);
 
-/** When the next timer is due; UINT64_MAX when none is armed. */
+/** When to poll at the latest; UINT64_MAX when nothing is waited for. */
 uint64_t remu_engine_next_deadline(const struct remu_engine *engine);
 
-/** Whether there are frames to send. */
+/** Whether there may be frames to send. */
 bool remu_engine_has_output(const struct remu_engine *engine);
 
 const struct remu_stats *remu_engine_stats(const struct remu_engine *engine);
@@ -399,7 +399,7 @@ bool remu_cq_take_event(struct remu_cq *cq);
 
 /**
  * Take completions of queue pairs without a completion queue of their own, and REMU_WC_FATAL of
- * all. @return how many, at most max
+ * all but those of channels. @return how many, at most max
  */
 uint32_t remu_engine_poll_wc(struct remu_engine *engine, struct remu_wc *wc, uint32_t max);
 

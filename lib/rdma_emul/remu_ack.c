@@ -26,6 +26,8 @@ fail_head(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_status status)
 {
 	remu__req_complete(e, qp, status);
 	remu__qp_fail(e, qp);
+	if (qp->state == REMU_QP_ERR)
+		remu__resp_flush(e, qp);
 }
 
 /* Send again what is needed of [una, end). */
@@ -78,6 +80,9 @@ settle(struct remu_engine *e, struct remu_qp *qp)
 		const struct remu_wqe *wqe = remu__wqe(e, rq, rq->head);
 		uint32_t end = remu_psn_add(remu__wqe_last(wqe), 1);
 
+		/* An answer settles its PSN; and PSNs far behind would compare as ahead. */
+		if (remu_psn_diff(rq->ack_psn, rq->una_psn) < 0)
+			rq->ack_psn = rq->una_psn;
 		if (remu__is_answered(wqe)) {
 			while (rq->una_psn != end && remu__bit(e, rq->got, rq->una_psn)) {
 				uint32_t k = (uint32_t)remu_psn_diff(rq->una_psn, wqe->first_psn);
@@ -279,6 +284,10 @@ on_rnr_nak(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *
 	if (rq->rnr_until != 0)
 		return;
 	if (rq->rnr_retry != REMU_RNR_RETRY_EVER) {
+		if (rq->rnr_left == 0 && missing_before(rq, pkt->f.psn)) {
+			ask_again(e, qp, pkt->f.psn, false);
+			return;
+		}
 		if (rq->rnr_left == 0) {
 			fail_head(e, qp, REMU_WC_RNR_RETRY_EXC_ERR);
 			return;
@@ -321,10 +330,10 @@ on_nak(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
 		return REMU_DROP_RESP_STALE; /* a READ that has been answered since */
 	if (!rnr && status == REMU_WC_SUCCESS) {
 		on_sequence_nak(e, qp, pkt->f.psn);
-	} else if (missing_before(rq, pkt->f.psn)) {
-		ask_again(e, qp, pkt->f.psn, false);
 	} else if (rnr) {
 		on_rnr_nak(e, qp, pkt, now);
+	} else if (missing_before(rq, pkt->f.psn)) {
+		ask_again(e, qp, pkt->f.psn, false);
 	} else {
 		fail_head(e, qp, status);
 	}
@@ -335,12 +344,21 @@ on_nak(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
 static const struct remu_wqe *
 owner(const struct remu_engine *e, const struct remu_requester *rq, uint32_t psn, bool *is_head)
 {
-	uint32_t i = rq->head;
+	uint32_t first = 0, n = rq->cursor - rq->head;
 
-	while (remu_psn_diff(psn, remu__wqe_last(remu__wqe(e, rq, i))) > 0)
-		i++;
-	*is_head = i == rq->head;
-	return remu__wqe(e, rq, i);
+	while (n != 0) { /* the one that is sought is among `first` to `first + n` */
+		uint32_t half = n / 2;
+
+		if (remu_psn_diff(psn, remu__wqe_last(remu__wqe(e, rq, rq->head + first + half))) >
+			0) {
+			first += half + 1;
+			n -= half + 1;
+		} else {
+			n = half;
+		}
+	}
+	*is_head = first == 0;
+	return remu__wqe(e, rq, rq->head + first);
 }
 
 /*

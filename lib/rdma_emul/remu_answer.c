@@ -201,7 +201,7 @@ static void
 revoked(struct remu_engine *e, struct remu_qp *qp, struct remu_response *r)
 {
 	struct remu_responder *rs = &qp->resp;
-	bool fatal = !r->replay && !(qp->flags & REMU_QP_BOOTSTRAP);
+	bool fatal = !r->replay && !(qp->flags & REMU_QP_BOOTSTRAP) && qp->state != REMU_QP_ERR;
 
 	e->stats.reads_revoked++;
 	if (r->first && !r->replay) {

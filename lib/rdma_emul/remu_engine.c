@@ -192,7 +192,9 @@ check_peer(const struct remu_qp *qp, const struct roce_packet *pkt)
 	/* VLAN ID 0 only gives a priority: the frame belongs to no VLAN (802.1Q, 9.6). */
 	if (unlikely((pkt->tagged ? pkt->vlan_tci & 0xfff : 0) != vlan))
 		return REMU_DROP_VLAN;
-	if (unlikely(qp->peer_sport != 0 && pkt->udp_sport != qp->peer_sport))
+	/* CNPs come from the device rather than from the queue pair. */
+	if (unlikely(qp->peer_sport != 0 && pkt->udp_sport != qp->peer_sport &&
+		    !(pkt->op->traits & ROCE_T_CNP)))
 		return REMU_DROP_SRC_PORT;
 	return REMU_DROP_NONE;
 }
@@ -324,7 +326,9 @@ remu_engine_tx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t max, uint
 		qp->scheduled = false;
 		/* A peer that reads without end must not hold up what we have to repeat. */
 		made = remu__resp_tx(e, qp, pkts + n,
-			remu__req_has_output(e, qp) ? (quantum + 1) / 2 : quantum, now);
+			remu__req_has_output(e, qp) ? (uint16_t)((quantum + e->turn) / 2) : quantum,
+			now);
+		e->turn = !e->turn;
 		made += remu__req_tx(e, qp, pkts + n + made, quantum - made, now);
 		n += made;
 		if (qp_has_output(e, qp)) {

@@ -115,6 +115,7 @@ struct remu_requester {
 	uint32_t rnr_left;
 	uint32_t rnr_retry;
 	uint32_t nak_psn; /* of the sequence NAK that is being attended to */
+	bool unasked;	  /* the last new packet did not ask for an acknowledgement */
 	bool begun;	  /* the one at the cursor has been sent in part */
 	bool nak_seen;
 	bool starved;	     /* no mbuf for what was due: the peer is not to blame */
@@ -256,6 +257,7 @@ struct remu_engine {
 	uint32_t free_mr_hint;
 	uint16_t ip_id;
 	uint64_t reack_cost_ns;
+	bool turn;	     /* who gets the odd packet of a turn */
 	struct remu_cq *cqs; /* made by remu_cq_create() */
 	struct remu_cq cq;   /* of queue pairs without one */
 	uint32_t fatal;	     /* events not polled, at most max_qps */

@@ -45,8 +45,8 @@ remu__req_reset(struct remu_engine *e, struct remu_qp *qp, uint32_t sq_psn)
 	rq->redo_psn = rq->redo_end = rq->asked_end = sq_psn;
 	rq->redo_i = 0;
 	rq->answers_out = 0;
-	rq->begun = rq->nak_seen = rq->starved = rq->waiting = rq->probe_asks = rq->ask_first =
-		false;
+	rq->begun = rq->unasked = rq->nak_seen = rq->starved = rq->waiting = rq->probe_asks =
+		rq->ask_first = false;
 	rq->keeps = 1;
 	rq->plain_naks = 0;
 	rq->probes = 0;
@@ -138,8 +138,9 @@ new_due(const struct remu_engine *e, const struct remu_qp *qp)
 		if ((wqe->wr.flags & REMU_WR_FENCE) && rq->answers_out != 0)
 			return false;
 	}
+	/* A window that has shrunk must not close before an acknowledgement has been asked for. */
 	if (!remu__is_answered(wqe))
-		return out < rq->window.now;
+		return out < rq->window.now || (rq->unasked && out < rq->window.max);
 	if (rq->answers_out >= rq->max_rd_atomic)
 		return false;
 	span = remu__read_span(rq, wqe, k);
@@ -321,15 +322,18 @@ send_new(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **m, uint64_
 	struct remu_requester *rq = &qp->req;
 	const struct remu_wqe *wqe = remu__wqe(e, rq, rq->cursor);
 	uint32_t out = (uint32_t)remu_psn_diff(rq->sent_psn, rq->una_psn);
+	uint32_t k = (uint32_t)remu_psn_diff(rq->sent_psn, wqe->first_psn);
+	bool ask = out + 1 >= rq->window.now;
 	uint32_t span;
 
-	*m = make_request(e, qp, wqe, rq->sent_psn, out + 1 >= rq->window.now, &span);
+	*m = make_request(e, qp, wqe, rq->sent_psn, ask, &span);
 	if (unlikely(*m == NULL))
 		return false;
-	if (rq->rtt_at == 0 && asks(wqe, (uint32_t)remu_psn_diff(rq->sent_psn, wqe->first_psn))) {
+	if (rq->rtt_at == 0 && asks(wqe, k)) {
 		rq->rtt_psn = rq->sent_psn;
 		rq->rtt_at = now;
 	}
+	rq->unasked = !ask && !asks(wqe, k);
 	rq->answers_out += remu__is_answered(wqe);
 	rq->sent_psn = remu_psn_add(rq->sent_psn, span);
 	if (!remu__redo_active(rq))

@@ -154,9 +154,16 @@ repeats(const struct remu_qp *qp, const struct remu_record *rec, const struct ro
 static const struct remu_record *
 find_record(const struct remu_qp *qp, const struct roce_packet *pkt)
 {
-	for (uint32_t i = 0; i < qp->resp.max_dest_rd_atomic; i++)
-		if (repeats(qp, &qp->resp.records[i], pkt))
-			return &qp->resp.records[i];
+	uint32_t n = qp->resp.max_dest_rd_atomic;
+
+	/* The newest first: an old one may have had the same PSN. */
+	for (uint32_t i = 1; i <= n; i++) {
+		const struct remu_record *rec =
+			&qp->resp.records[(qp->resp.next_record + n - i) % n];
+
+		if (repeats(qp, rec, pkt))
+			return rec;
+	}
 	return NULL;
 }
 
@@ -527,6 +534,7 @@ remu__resp_request(struct remu_engine *e, struct remu_qp *qp, const struct roce_
 	if (remu__answer_full(rs))
 		return REMU_DROP_RESP_BUSY;
 	if (is_resync(e, qp, pkt)) {
+		remu__resp_flush(e, qp); /* answers to the peer's earlier life */
 		rs->epsn = pkt->f.psn;
 		rs->synced = true;
 		rs->message = REMU_MSG_NONE;

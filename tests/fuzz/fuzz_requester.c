@@ -207,9 +207,11 @@ act(struct req_world *w, const struct fuzz_record *rec, size_t extent)
 		break;
 	case REQ_BUDGET:
 		w->budget = rec->key == UINT8_MAX ? UINT32_MAX : rec->key;
+		w->limited |= w->budget != UINT32_MAX;
 		break;
 	case REQ_MBUFS:
 		w->short_of_mbufs = rec->key != UINT8_MAX;
+		w->limited |= w->short_of_mbufs;
 		fuzz_pool_limit(w->short_of_mbufs ? fuzz_pool_in_use() + rec->key % 8 : UINT32_MAX);
 		break;
 	default:

@@ -160,7 +160,8 @@ modify(struct rx_world *w, uint32_t i, const struct fuzz_record *rec)
 	enum remu_qp_state from = rec->op & 0x80 ? REMU_QP_RESET : to;
 
 	for (enum remu_qp_state state = from; state <= to; state++)
-		remu_qp_modify(w->e, w->qps[i], state, &attr);
+		if (remu_qp_modify(w->e, w->qps[i], state, &attr) == 0)
+			w->closed[i] = state == REMU_QP_ERR;
 }
 
 static void
@@ -169,6 +170,7 @@ reopen(struct rx_world *w, uint32_t i)
 	remu_qp_destroy(w->e, w->qps[i]);
 	FUZZ_CHECK(remu_qp_find(w->e, w->ends[i].qpn) == NULL);
 	rx_qp_open(w, i);
+	w->closed[i] = false;
 	FUZZ_CHECK(remu_qp_find(w->e, w->ends[i].qpn) == w->qps[i]);
 }
 
@@ -232,6 +234,8 @@ check_alive(struct rx_world *w, uint32_t i)
 	uint32_t sent = w->sent[i];
 	struct rte_mbuf *m;
 
+	if (rx_qp_specs[i].flags & REMU_QP_BOOTSTRAP)
+		FUZZ_CHECK(info.state != REMU_QP_ERR || w->closed[i]);
 	if (info.state < REMU_QP_RTR || info.state == REMU_QP_ERR ||
 		rx_qp_specs[i].flags & REMU_QP_PIN_SPORT)
 		return;

@@ -134,8 +134,11 @@ check_new(const struct req_world *w, struct req_qp *q, const struct req_wr *wr,
 
 	prune(&q->answers, q->info.una_psn);
 	FUZZ_CHECK(q->info.window <= w->window);
+	/* CNPs can shrink the window below what is out: then a READ goes alone, and one packet more if
+	 * none has asked for an acknowledgement yet. */
 	FUZZ_CHECK((uint32_t)out <= q->info.window ||
-		(answered && pkt->f.psn == q->info.una_psn && (uint32_t)out <= w->window));
+		((answered ? pkt->f.psn == q->info.una_psn : pkt->f.ackreq) &&
+			(uint32_t)out <= w->window));
 	FUZZ_CHECK(q->info.state == REMU_QP_RTS || pkt->f.psn != wr->first_psn);
 	if (wr->wr.flags & REMU_WR_FENCE && pkt->f.psn == wr->first_psn)
 		FUZZ_CHECK(q->answers.n == 0);
@@ -161,6 +164,11 @@ req_on_request(struct req_world *w, struct req_qp *q, const struct roce_packet *
 		check_atomic(wr, pkt);
 	else
 		check_data_packet(q, wr, pkt, k);
+	for (uint32_t i = 0; i < span; i++) {
+		uint8_t *times = &q->times[(pkt->f.psn + i) % REQ_WINDOW_MAX];
+
+		*times = pkt->f.psn == q->sent_end ? 1 : *times + (*times < UINT8_MAX);
+	}
 	if (pkt->f.psn == q->sent_end) {
 		check_new(w, q, wr, pkt, span);
 	} else {
@@ -215,7 +223,7 @@ check_result(const struct req_qp *q, const struct req_wr *wr)
 }
 
 void
-req_on_wc(struct req_qp *q, const struct remu_wc *wc)
+req_on_wc(const struct req_world *w, struct req_qp *q, const struct remu_wc *wc)
 {
 	const struct req_wr *wr = &q->wrs[0];
 	uint32_t end = psn_add(wr->first_psn, wr->n_psn);
@@ -230,6 +238,11 @@ req_on_wc(struct req_qp *q, const struct remu_wc *wc)
 		if (has_slot && !wr->forged)
 			check_result(q, wr);
 	} else {
+		FUZZ_CHECK(wc->status != REMU_WC_RETRY_EXC_ERR || w->limited ||
+			q->times[q->oldest % REQ_WINDOW_MAX] > q->end->attr.retry_cnt);
+		/* The first is told why; the responder of a bootstrap queue pair works on. */
+		FUZZ_CHECK(wc->status == REMU_WC_WR_FLUSH_ERR ||
+			q->info.state == (q->bootstrap ? REMU_QP_SQE : REMU_QP_ERR));
 		q->failed = true;
 	}
 	if (has_slot)

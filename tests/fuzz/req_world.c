@@ -59,7 +59,7 @@ req_world_open(struct req_world *w, const uint8_t *header)
 	w->now = 1000;
 	w->serial = 1;
 	w->budget = UINT32_MAX;
-	w->short_of_mbufs = false;
+	w->short_of_mbufs = w->limited = false;
 	cfg.max_qps = REQ_QPS;
 	cfg.max_mrs = 1;
 	cfg.sq_depth = w->sq_depth;
@@ -204,7 +204,7 @@ on_wc(struct req_world *w, const struct remu_wc *wc)
 		return;
 	}
 	FUZZ_CHECK(wc->kind == REMU_WC_WORK);
-	req_on_wc(&w->qps[i], wc);
+	req_on_wc(w, &w->qps[i], wc);
 }
 
 void
@@ -226,6 +226,8 @@ req_poll(struct req_world *w)
 void
 req_settle(struct req_world *w)
 {
+	for (uint32_t i = 0; i < REQ_QPS; i++)
+		w->qps[i].oldest = w->qps[i].info.una_psn;
 	remu_engine_poll(w->e, w->now);
 	FUZZ_CHECK(remu_engine_next_deadline(w->e) > w->now);
 	send(w);

@@ -13,7 +13,8 @@ enum {
 	REQ_SLOTS = REQ_QPS * REQ_DEPTH_MAX,
 	REQ_LEN_MAX = 4096, /* bytes of a work request */
 	REQ_SENT_MAX = 256, /* frames remembered */
-	REQ_HEADER = 8,	    /* version, see req_world_open() */
+	REQ_WINDOW_MAX = 64,
+	REQ_HEADER = 8, /* version, see req_world_open() */
 };
 
 enum req_kind {
@@ -68,6 +69,8 @@ struct req_qp {
 	uint32_t n_sent;		    /* free running */
 	uint32_t sent_end;		    /* one past the highest PSN ever sent */
 	uint32_t credit; /* what the peer can be thought to have carried out: all before */
+	uint8_t times[REQ_WINDOW_MAX]; /* by PSN: how often it has been sent */
+	uint32_t oldest;	       /* PSN not acknowledged when timers were last run */
 	struct req_answers answers;
 	bool bootstrap;
 	bool failed; /* one has ended badly: the others are flushed */
@@ -84,6 +87,7 @@ struct req_world {
 	uint64_t serial;
 	uint32_t budget;
 	bool short_of_mbufs;
+	bool limited; /* there were times when not all could be sent */
 };
 
 /* A new engine. The header has REQ_HEADER bytes. */
@@ -133,7 +137,7 @@ void req_update(struct req_world *w);
 void req_on_request(struct req_world *w, struct req_qp *q, const struct roce_packet *pkt);
 
 /* Check the end of the oldest work request. */
-void req_on_wc(struct req_qp *q, const struct remu_wc *wc);
+void req_on_wc(const struct req_world *w, struct req_qp *q, const struct remu_wc *wc);
 
 /* A response is about to be handed over: what it lets complete. */
 void req_on_response(struct req_qp *q, const struct roce_packet *pkt, bool forged);

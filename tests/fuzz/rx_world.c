@@ -243,6 +243,7 @@ rx_world_open(struct rx_world *w, const uint8_t *header)
 	memset(w->sends, 0, sizeof(w->sends));
 	memset(w->recvs, 0, sizeof(w->recvs));
 	memset(w->posted, 0, sizeof(w->posted));
+	memset(w->closed, 0, sizeof(w->closed));
 	memset(w->sent, 0, sizeof(w->sent));
 	for (uint32_t i = 0; i < RX_SLOTS; i++) {
 		memset(w->slots[i].bytes, FUZZ_SECRET, sizeof(w->slots[i].bytes));

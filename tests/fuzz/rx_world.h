@@ -87,6 +87,7 @@ struct rx_world {
 	uint64_t serial; /* makes request numbers unique */
 	uint32_t budget;
 	bool posted[RX_QPS]; /* a work request, ever */
+	bool closed[RX_QPS]; /* put to the error state by its owner */
 	bool registered[RX_REGIONS];
 	uint32_t sent[RX_QPS]; /* frames of this queue pair so far */
 	struct {
@@ -94,6 +95,8 @@ struct rx_world {
 		uint64_t executed;
 		uint32_t qp; /* that it is for; RX_QPS: none */
 		uint32_t epsn;
+		uint32_t psn;
+		uint32_t behind; /* what epsn becomes if it is carried out */
 	} oracle;
 };
 
