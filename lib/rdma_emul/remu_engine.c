@@ -318,18 +318,22 @@ remu_engine_tx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t max, uint
 	while (n < max && e->sched_head != NULL) {
 		struct remu_qp *qp = e->sched_head;
 		uint16_t quantum = RTE_MIN((uint16_t)(max - n), (uint16_t)REMU_QUANTUM);
+		/* A peer that reads without end must not hold up what we have to repeat. */
+		uint16_t share = remu__req_has_output(e, qp) ? (uint16_t)((quantum + e->turn) / 2)
+							     : quantum;
 		uint16_t made;
+		bool more;
 
 		e->sched_head = qp->sched_next;
 		if (e->sched_head == NULL)
 			e->sched_tail = NULL;
 		qp->scheduled = false;
-		/* A peer that reads without end must not hold up what we have to repeat. */
-		made = remu__resp_tx(e, qp, pkts + n,
-			remu__req_has_output(e, qp) ? (uint16_t)((quantum + e->turn) / 2) : quantum,
-			now);
 		e->turn = !e->turn;
+		made = remu__resp_tx(e, qp, pkts + n, share, now);
+		more = made == share; /* for want of share, not of mbufs */
 		made += remu__req_tx(e, qp, pkts + n + made, quantum - made, now);
+		if (more && !qp->req.starved)
+			made += remu__resp_tx(e, qp, pkts + n + made, quantum - made, now);
 		n += made;
 		if (qp_has_output(e, qp)) {
 			remu__qp_schedule(e, qp);

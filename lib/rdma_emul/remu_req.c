@@ -232,7 +232,6 @@ make_request(struct remu_engine *e, struct remu_qp *qp, const struct remu_wqe *w
 		qp->req.starved = true;
 		return NULL;
 	}
-	qp->req.starved = false;
 	if (payload_len != 0)
 		memcpy(payload, (const uint8_t *)wr->addr + offset, payload_len);
 	remu__frame_end(e, qp, m, payload, payload_len);
@@ -351,6 +350,8 @@ remu__req_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, 
 	struct remu_requester *rq = &qp->req;
 	uint16_t n = 0;
 
+	if (max != 0)
+		rq->starved = false; /* until it shows */
 	while (n < max && remu__req_has_output(e, qp)) {
 		if (remu__redo_active(rq)) {
 			if (redo(e, qp, &pkts[n]))

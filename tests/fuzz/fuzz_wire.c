@@ -117,9 +117,12 @@ check_decoded(const uint8_t *frame, size_t len)
 {
 	struct roce_packet pkt;
 	const uint8_t *end;
+	uint32_t qpn;
+	bool peeked = roce_peek_qpn(frame, len, &qpn);
 
 	if (roce_decode(frame, len, &pkt) != REMU_DROP_NONE)
 		return;
+	FUZZ_CHECK(peeked && qpn == pkt.f.dest_qpn);
 	FUZZ_CHECK(pkt.l3 > frame && pkt.icrc_span <= len);
 	end = pkt.l3 + pkt.icrc_span;
 	FUZZ_CHECK(end + ROCE_ICRC_LEN <= frame + len);

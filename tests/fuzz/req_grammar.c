@@ -277,7 +277,7 @@ tweak(uint64_t *prng, struct fuzz_record *rec)
 			break;
 		rec->at = (uint8_t)prng_below(prng, 96);
 		rec->with = (uint8_t)(1 << prng_below(prng, 8));
-		rec->flags |= FUZZ_RESEAL;
+		rec->flags |= one_in(prng, 4) ? 0 : FUZZ_RESEAL;
 		break;
 	case 10:
 		rec->qp ^= 1;

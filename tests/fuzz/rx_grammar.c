@@ -130,6 +130,8 @@ place(uint64_t *prng, struct fuzz_record *rec, uint32_t len)
 		len = RTE_MIN(len, size);
 	if (!one_in(prng, 3))
 		off = prng_below(prng, (len < size ? size - len : 0) + 1);
+	if (one_in(prng, 4)) /* ends with it */
+		off = len < size ? size - len : 0;
 	if (one_in(prng, 16))
 		off = size - len + 1;
 	if (one_in(prng, 24)) /* begins before it */
@@ -322,7 +324,7 @@ tweak(uint64_t *prng, struct fuzz_record *rec)
 	case 8: /* a byte of the frame */
 		rec->at = (uint8_t)prng_below(prng, 96);
 		rec->with = (uint8_t)(1 << prng_below(prng, 8));
-		rec->flags |= FUZZ_RESEAL;
+		rec->flags |= one_in(prng, 4) ? 0 : FUZZ_RESEAL;
 		break;
 	case 9:
 		rec->qp = some_qp(prng);
