@@ -44,6 +44,7 @@ static const struct tel_field stat_fields[] = {
 	STAT(probes),
 	STAT(rx_held),
 	STAT(rx_reordered),
+	STAT(arp_answered),
 	STAT(resyncs),
 	STAT(wc_success),
 	STAT(wc_error),

@@ -223,6 +223,7 @@ struct remu_stats {
 	uint64_t probes;       /**< tail probes: answers overdue by the round-trip time */
 	uint64_t rx_held;      /**< now: requests kept until the gap before them is closed */
 	uint64_t rx_reordered; /**< requests that were kept and then carried out */
+	uint64_t arp_answered; /**< ARP requests for our address; see answer_arp */
 	uint64_t resyncs;      /**< PSN taken over from a READ on a bootstrap queue pair */
 	uint64_t wc_success;
 	uint64_t wc_error;
@@ -264,6 +265,12 @@ struct remu_engine_config {
 	 */
 	uint32_t reack_per_s;
 	uint32_t replay_bytes_per_s;
+	/**
+	 * Answer ARP requests for the IPv4 address of gid or gid2, so that a peer whose RDMA is
+	 * part of an operating system needs no static neighbour. One answer at a time waits to be
+	 * sent; requests meanwhile are dropped, and repeated by whoever asks.
+	 */
+	bool answer_arp;
 	int socket_id; /**< NUMA node, or -1 */
 };
 

@@ -3,6 +3,7 @@
  * The engine: one place where frames are checked, dropped and counted, and one where the queue
  * pairs take turns to send.
  */
+#include "remu_arp.h"
 #include "remu_priv.h"
 #include "roce_icrc.h"
 
@@ -127,6 +128,7 @@ remu_engine_destroy(struct remu_engine *e)
 	if (e->qps != NULL)
 		for (uint32_t i = 0; i < e->cfg.max_qps; i++)
 			remu__hold_flush(e, &e->qps[i]);
+	rte_pktmbuf_free(e->arp_answer);
 	remu_timers_free(&e->timers);
 	remu_table_free(&e->mr_table);
 	remu_table_free(&e->qp_table);
@@ -231,6 +233,29 @@ dispatch(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pk
 	return drop;
 }
 
+/* Not for RDMA. REMU_HELD: the mbuf has become an answer. */
+static enum remu_drop
+receive_other(struct remu_engine *e, struct rte_mbuf *m)
+{
+	uint32_t ip = roce_gid_to_ipv4(&e->cfg.gid);
+	size_t len;
+
+	if (!e->cfg.answer_arp || e->arp_answer != NULL)
+		return REMU_DROP_NOT_IP;
+	if (ip == 0)
+		ip = roce_gid_to_ipv4(&e->cfg.gid2);
+	if (ip == 0)
+		return REMU_DROP_NOT_IP;
+	len = remu_arp_answer(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, e->cfg.mac, ip);
+	if (len == 0)
+		return REMU_DROP_NOT_IP;
+	m->data_len = (uint16_t)len;
+	m->pkt_len = (uint32_t)len;
+	m->ol_flags = 0;
+	e->arp_answer = m;
+	return REMU_HELD;
+}
+
 /*
  * Every check that does not depend on what the packet asks, then requester or responder.
  * REMU_HELD: the mbuf is kept.
@@ -246,7 +271,7 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 		return REMU_DROP_SEGMENTS;
 	drop = roce_decode(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &pkt);
 	if (unlikely(drop != REMU_DROP_NONE))
-		return drop;
+		return drop == REMU_DROP_NOT_IP ? receive_other(e, m) : drop;
 	if (unlikely(memcmp(pkt.dst_mac, e->cfg.mac, 6) != 0))
 		return REMU_DROP_DST_MAC;
 	if (unlikely(memcmp(&pkt.dst, &e->cfg.gid, sizeof(pkt.dst)) != 0 &&
@@ -315,6 +340,13 @@ remu_engine_tx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t max, uint
 {
 	uint16_t n = 0;
 
+	if (unlikely(e->arp_answer != NULL) && max != 0) {
+		pkts[n++] = e->arp_answer;
+		e->arp_answer = NULL;
+		e->stats.arp_answered++;
+		e->stats.tx_packets++;
+		e->stats.tx_bytes += pkts[0]->pkt_len;
+	}
 	while (n < max && e->sched_head != NULL) {
 		struct remu_qp *qp = e->sched_head;
 		uint16_t quantum = RTE_MIN((uint16_t)(max - n), (uint16_t)REMU_QUANTUM);
@@ -347,7 +379,7 @@ remu_engine_tx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t max, uint
 bool
 remu_engine_has_output(const struct remu_engine *e)
 {
-	return e->sched_head != NULL;
+	return e->sched_head != NULL || e->arp_answer != NULL;
 }
 
 uint64_t

@@ -251,6 +251,7 @@ struct remu_engine {
 	struct remu_timers timers;
 	struct remu_qp *sched_head;
 	struct remu_qp *sched_tail;
+	struct rte_mbuf *arp_answer; /* to be sent; NULL: none */
 	struct remu_channel *channels[REMU_MAX_CHANNELS];
 	uint32_t n_channels;
 	uint32_t free_qp_hint;

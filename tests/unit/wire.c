@@ -86,6 +86,7 @@ wire_engine(const struct wire_config *cfg, int end, struct rte_mempool *pool)
 		.reack_per_s = cfg->reack_per_s,
 		.replay_bytes_per_s = cfg->replay_bytes_per_s,
 		.window = or_default(cfg->window, 64),
+		.answer_arp = cfg->answer_arp,
 		.socket_id = -1,
 	};
 	struct remu_engine *e;

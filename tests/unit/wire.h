@@ -45,6 +45,7 @@ struct wire_config {
 	uint32_t traffic_class;
 	bool no_dest; /* max_dest_rd_atomic 0 */
 	bool ipv6;
+	bool answer_arp;
 	bool tagged;
 	uint16_t vlan_tci;
 	uint32_t pool;	  /* 4096 mbufs */
