@@ -61,6 +61,7 @@ static const struct node_field port_fields[] = {
 	{"mac", FIELD_MAC, NEED, 0, 0, 0, NODE(port.mac)},
 	{"ip", FIELD_IPV4, NEED, 0, 0, 0, NODE(port.ip)},
 	{"mtu", FIELD_INTEGER, 0, 576, 9216, 1500, NODE(port.mtu)},
+	{"arp", FIELD_BOOL, 0, 0, 1, true, NODE(port.arp)},
 	{.name = NULL},
 };
 
@@ -78,6 +79,8 @@ static const struct node_field partner_fields[] = {
 	{"remote_qpn", FIELD_NUMBER, NEED, QPN_MIN, QPN_MAX, 0, PARTNER(remote_qpn)},
 	{"va", FIELD_NUMBER, NEED, VA_MIN, VA_MAX, 0, PARTNER(va), .align = 4096},
 	{"rkey", FIELD_NUMBER, NEED, 1, RKEY_MAX, 0, PARTNER(rkey)},
+	{"slot_rkey", FIELD_NUMBER, 0, 1, UINT32_MAX, 0, PARTNER(slot_rkey)},
+	{"directory_rkey", FIELD_NUMBER, 0, 1, UINT32_MAX, 0, PARTNER(directory_rkey)},
 	{.name = NULL},
 };
 

@@ -11,6 +11,7 @@
 
 #include "ccm.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -24,6 +25,7 @@ struct node_port_config {
 	uint8_t mac[6];
 	uint16_t mtu; /* of IP: 576 to 9216 bytes */
 	uint32_t ip;  /* host order */
+	bool arp;     /* answer ARP requests for ip */
 };
 
 struct node_config {

@@ -72,6 +72,9 @@ allowed_text(const struct node_field *f)
 			used += (size_t)snprintf(t.s + used, sizeof(t.s) - used, "%s%s",
 				i != 0 ? " or " : "", f->names[i]);
 		break;
+	case FIELD_BOOL:
+		snprintf(t.s, sizeof(t.s), "true or false");
+		break;
 	case FIELD_MAC:
 		snprintf(t.s, sizeof(t.s), "a unicast address such as 02:00:00:00:00:01");
 		break;
@@ -327,6 +330,11 @@ load_field(struct node_loader *l, const struct node_field *f, json_t *json, void
 	case FIELD_NUMBER:
 	case FIELD_SIZE:
 		return load_number(l, f, json, base);
+	case FIELD_BOOL:
+		if (!json_is_boolean(json))
+			return fail_value(l, f, json, "is not a boolean");
+		store(f, base, json_is_true(json));
+		return 0;
 	case FIELD_NAME:
 	case FIELD_ENUM:
 	case FIELD_MAC:

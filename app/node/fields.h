@@ -16,9 +16,10 @@ enum node_field_type {
 	FIELD_NUMBER,  /* JSON integer, or string in decimal or 0x form */
 	FIELD_SIZE,    /* bytes as JSON integer, or string with a unit */
 	FIELD_NAME,    /* characters that are safe everywhere: telemetry, file names, logs */
-	FIELD_ENUM,    /* one of names[], stored as its index */
-	FIELD_MAC,     /* unicast */
-	FIELD_IPV4,    /* unicast, stored in host order */
+	FIELD_BOOL,
+	FIELD_ENUM, /* one of names[], stored as its index */
+	FIELD_MAC,  /* unicast */
+	FIELD_IPV4, /* unicast, stored in host order */
 	FIELD_OBJECT,
 	FIELD_LIST, /* of objects */
 };

@@ -208,6 +208,7 @@ create_engines(struct node *node)
 		.sq_depth = SQ_DEPTH,
 		.window = WINDOW,
 		.hold_max = HOLD,
+		.answer_arp = node->cfg.port.arp,
 		.socket_id = SOCKET_ID_ANY,
 	};
 	int rc;

@@ -93,11 +93,13 @@ const char *ccm_role_name(enum ccm_role role);
 struct ccm_partner_config {
 	uint16_t id; /**< 1 to 65535 */
 	uint8_t mac[6];
-	uint32_t ip;	     /**< IPv4, host order */
-	uint32_t qpn;	     /**< our queue pair for this partner, 2 to 0xfffffe */
-	uint32_t remote_qpn; /**< its queue pair for us */
-	uint64_t va;	     /**< its bootstrap region */
-	uint32_t rkey;	     /**< its first key; + 1 and + 2 are used too */
+	uint32_t ip;		 /**< IPv4, host order */
+	uint32_t qpn;		 /**< our queue pair for this partner, 2 to 0xfffffe */
+	uint32_t remote_qpn;	 /**< its queue pair for us */
+	uint64_t va;		 /**< its bootstrap region */
+	uint32_t rkey;		 /**< key of its record */
+	uint32_t slot_rkey;	 /**< key of our slot in its region; 0: rkey + 1 */
+	uint32_t directory_rkey; /**< key of our directory area there; 0: rkey + 2 */
 };
 
 struct ccm_timing {

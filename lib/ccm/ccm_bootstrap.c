@@ -13,8 +13,12 @@ enum {
 	OPEN_VERBS = CCM_REGION_KEYS + 2, /* regions, open, connect */
 };
 
-static struct remu_qp_attr
-bootstrap_attr(struct ccm *ccm, const struct ccm_peer *peer)
+/*
+ * Begin a new PSN sequence. The record tells its first PSN, for partners whose responder does not
+ * follow by itself (R8).
+ */
+static int
+post_connect(struct ccm *ccm, struct ccm_peer *peer, uint64_t cookie)
 {
 	struct remu_qp_attr attr = {
 		.peer_gid = roce_gid_ipv4(peer->cfg.ip),
@@ -27,8 +31,16 @@ bootstrap_attr(struct ccm *ccm, const struct ccm_peer *peer)
 		.max_dest_rd_atomic = MAX_RD_ATOMIC,
 	};
 
+	int rc;
+
 	memcpy(attr.peer_mac, peer->cfg.mac, sizeof(attr.peer_mac));
-	return attr;
+	rc = remu_channel_qp_connect(peer->channel, peer->cfg.qpn, &attr, cookie);
+	if (rc != 0)
+		return rc;
+	peer->session.start_psn = attr.sq_psn;
+	peer->session.sequences++;
+	ccm__publish(peer);
+	return 0;
 }
 
 static int
@@ -48,7 +60,6 @@ post_open_verb(struct ccm *ccm, struct ccm_peer *peer, uint32_t verb)
 	};
 	uint64_t cookie = ccm__cookie(CCM_COOKIE_OPEN, peer->index, verb);
 	uint32_t pd = (peer->index + 1) << 16;
-	struct remu_qp_attr attr;
 
 	if (verb < CCM_REGION_KEYS)
 		return remu_channel_mr_register(peer->channel,
@@ -70,8 +81,7 @@ post_open_verb(struct ccm *ccm, struct ccm_peer *peer, uint32_t verb)
 				.flags = REMU_QP_BOOTSTRAP,
 			},
 			cookie);
-	attr = bootstrap_attr(ccm, peer);
-	return remu_channel_qp_connect(peer->channel, peer->cfg.qpn, &attr, cookie);
+	return post_connect(ccm, peer, cookie);
 }
 
 void
@@ -122,7 +132,7 @@ post_read(struct ccm_peer *peer)
 
 static bool
 post_write_part(struct ccm_peer *peer, enum ccm_write_kind kind, void *addr, uint32_t length,
-	uint32_t offset, uint32_t key)
+	uint32_t offset, uint32_t rkey)
 {
 	if (remu_channel_post(peer->channel, peer->cfg.qpn,
 		    &(struct remu_wr){
@@ -130,7 +140,7 @@ post_write_part(struct ccm_peer *peer, enum ccm_write_kind kind, void *addr, uin
 			    .addr = addr,
 			    .remote_va = peer->cfg.va + offset,
 			    .length = length,
-			    .rkey = peer->cfg.rkey + key,
+			    .rkey = rkey,
 			    .opcode = REMU_WR_RDMA_WRITE,
 		    }) != 0)
 		return false;
@@ -153,20 +163,19 @@ post_write(struct ccm_peer *peer, enum ccm_write_kind kind)
 	if (ccm_session_directory_due(&peer->session)) {
 		memcpy(write->directory, peer->dir_image, peer->dir_len);
 		if (!post_write_part(peer, kind, write->directory, peer->dir_len, CCM_DIR_OFFSET,
-			    2))
+			    peer->cfg.directory_rkey))
 			return;
 	}
 	ccm_session_record(&peer->session, &rec);
 	ccm_record_encode(&rec, write->record);
-	if (post_write_part(peer, kind, write->record, CCM_RECORD_SIZE, CCM_SLOT_OFFSET, 1))
+	if (post_write_part(peer, kind, write->record, CCM_RECORD_SIZE, CCM_SLOT_OFFSET,
+		    peer->cfg.slot_rkey))
 		write->wanted = false;
 }
 
 void
 ccm__pump(struct ccm *ccm, struct ccm_peer *peer)
 {
-	struct remu_qp_attr attr;
-
 	switch (peer->qp_state) {
 	case CCM_QP_OPENING:
 		if (peer->open_next == 0) /* whoever READs meets a valid record */
@@ -180,9 +189,7 @@ ccm__pump(struct ccm *ccm, struct ccm_peer *peer)
 	case CCM_QP_BROKEN:
 		if (peer->qp_pending != 0)
 			return;
-		attr = bootstrap_attr(ccm, peer);
-		if (remu_channel_qp_connect(peer->channel, peer->cfg.qpn, &attr,
-			    ccm__cookie(CCM_COOKIE_RECONNECT, peer->index, 0)) != 0)
+		if (post_connect(ccm, peer, ccm__cookie(CCM_COOKIE_RECONNECT, peer->index, 0)) != 0)
 			return;
 		peer->qp_state = CCM_QP_RECONNECTING;
 		peer->qp_pending++;

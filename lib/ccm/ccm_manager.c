@@ -63,6 +63,10 @@ init_peer(struct ccm *ccm, uint32_t index)
 
 	peer->index = index;
 	peer->cfg = ccm->cfg.partners[index];
+	if (peer->cfg.slot_rkey == 0)
+		peer->cfg.slot_rkey = peer->cfg.rkey + 1;
+	if (peer->cfg.directory_rkey == 0)
+		peer->cfg.directory_rkey = peer->cfg.rkey + 2;
 	peer->channel = ccm->env.channels[remu_qpn_owner(peer->cfg.qpn, ccm->env.n_engines)];
 	peer->out = base + CCM_OUT_OFFSET;
 	peer->slot = base + CCM_SLOT_OFFSET;

@@ -38,7 +38,9 @@ struct record_wire {
 	uint8_t role;
 	uint8_t reserved0;
 	char name[CCM_NAME_LEN];
-	uint8_t reserved1[96];
+	uint32_t start_psn;
+	uint32_t sequences;
+	uint8_t reserved1[88];
 	uint64_t seq_back;
 	uint32_t reserved2;
 	uint32_t crc; /* over all bytes before it */
@@ -73,7 +75,9 @@ AT(reason, 109);
 AT(role, 110);
 AT(reserved0, 111);
 AT(name, 112);
-AT(reserved1, 144);
+AT(start_psn, 144);
+AT(sequences, 148);
+AT(reserved1, 152);
 AT(seq_back, 240);
 AT(reserved2, 248);
 AT(crc, 252);
@@ -132,6 +136,8 @@ ccm_record_encode(const struct ccm_record *rec, uint8_t out[CCM_RECORD_SIZE])
 		.phase = rec->phase,
 		.reason = rec->reason,
 		.role = rec->role,
+		.start_psn = rec->start_psn,
+		.sequences = rec->sequences,
 		.seq_back = rec->seq,
 	};
 
@@ -183,7 +189,7 @@ values_ok(const struct record_wire *w)
 	if (w->version != 0 && (w->version < w->version_min || w->version > w->version_max))
 		return false;
 	return path_mtu_ok(w->path_mtu) && w->n_ports <= CCM_MAX_PORTS && phase_ok(w->phase) &&
-		w->role < CCM_ROLE_COUNT && name_ok(w->name);
+		w->role < CCM_ROLE_COUNT && w->start_psn <= 0xffffff && name_ok(w->name);
 }
 
 enum ccm_record_verdict
@@ -229,6 +235,8 @@ ccm_record_decode(const uint8_t in[CCM_RECORD_SIZE], struct ccm_record *out)
 		.phase = w.phase,
 		.reason = w.reason,
 		.role = w.role,
+		.start_psn = w.start_psn,
+		.sequences = w.sequences,
 	};
 	memcpy(out->name, w.name, strlen(w.name));
 	return CCM_RECORD_OK;

@@ -46,6 +46,8 @@ struct ccm_record {
 	uint8_t phase;		 /**< enum ccm_state, but never CCM_CLOSING */
 	uint8_t reason;		 /**< enum ccm_reason; a newer partner may send values beyond it */
 	uint8_t role;		 /**< enum ccm_role */
+	uint32_t start_psn;	 /**< first PSN of the sender's running sequence, 24 bits */
+	uint32_t sequences;	 /**< PSN sequences that the sender has begun; 0: none yet */
 	char name[CCM_NAME_LEN]; /**< sender's name: 1 to 31 printable ASCII characters, then 0 */
 };
 

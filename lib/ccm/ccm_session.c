@@ -59,6 +59,8 @@ ccm_session_record(struct ccm_session *s, struct ccm_record *out)
 		.phase = (uint8_t)(s->state == CCM_CLOSING ? CCM_DOWN : s->state),
 		.reason = (uint8_t)(s->state == CCM_REFUSED ? s->reason : CCM_REASON_NONE),
 		.role = s->cfg.role,
+		.start_psn = s->start_psn,
+		.sequences = s->sequences,
 	};
 	memcpy(out->name, s->cfg.name, sizeof(out->name));
 }

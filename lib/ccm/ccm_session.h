@@ -139,6 +139,8 @@ struct ccm_session {
 	uint64_t beat; /**< our beat counter: tells that this core is alive */
 	uint16_t boot_stage;
 	uint32_t boot_progress;
+	uint32_t start_psn; /**< of the running PSN sequence on the bootstrap connection */
+	uint32_t sequences; /**< how many have begun */
 
 	uint64_t since_ns;   /**< of the current state */
 	uint64_t io_mark_ns; /**< when the READ or WRITE under way was posted */

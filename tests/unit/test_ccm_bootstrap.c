@@ -724,6 +724,63 @@ broken__silence_is_asked_again_with_the_same_psn(void **state)
 	close_fixture(f);
 }
 
+/* For partners whose responder does not follow our PSNs by itself. */
+static void
+record__tells_where_each_sequence_begins(void **state)
+{
+	struct fixture *f = open_fixture(0);
+	struct ccm_peer *peer = f->b.peer;
+	struct ccm_record rec;
+
+	(void)state;
+	for (uint32_t i = 1; i <= 3; i++) {
+		uint32_t first = f->n_log;
+
+		if (i == 1)
+			run_to_ready(f);
+		while (f->n_log == first)
+			turn(f);
+		settle(f);
+		assert_int_equal(ccm_record_decode(peer->out, &rec), CCM_RECORD_OK);
+		assert_int_equal(rec.sequences, i);
+		assert_int_equal(rec.start_psn, f->log[first].psn);
+		f->lose = 4; /* one request and its repetitions */
+		resume(f);
+		while (f->lose != 0)
+			turn(f);
+		while (peer->session.sequences == i)
+			turn(f);
+		/* It is told before the first request goes out. */
+		assert_int_equal(ccm_record_decode(peer->out, &rec), CCM_RECORD_OK);
+		assert_int_equal(rec.sequences, i + 1);
+		assert_int_not_equal(f->log[f->n_log - 1].psn, rec.start_psn);
+	}
+	close_fixture(f);
+}
+
+static void
+beat__keys_of_the_partners_choice(void **state)
+{
+	struct fixture *f = open_fixture(0);
+
+	(void)state;
+	f->b.peer->cfg.slot_rkey = 0xaaaa;
+	f->b.peer->cfg.directory_rkey = 0xbbbb;
+	f->says.phase = CCM_BOUND;
+	f->says.echo = f->b.peer->session.nonce;
+	while (f->n_log < 40)
+		turn(f);
+	for (uint32_t i = 0; i < f->n_log; i++) {
+		uint64_t at = f->log[i].va - partner_va;
+
+		assert_int_equal(f->log[i].rkey,
+			at == CCM_OUT_OFFSET		? PARTNER_RKEY
+				: at == CCM_SLOT_OFFSET ? 0xaaaa
+							: 0xbbbb);
+	}
+	close_fixture(f);
+}
+
 static void
 broken__our_record_can_be_read_all_the_time(void **state)
 {
@@ -939,6 +996,8 @@ main(void)
 		cmocka_unit_test(broken__after_a_refused_write),
 		cmocka_unit_test(broken__silence_is_asked_again_with_the_same_psn),
 		cmocka_unit_test(broken__our_record_can_be_read_all_the_time),
+		cmocka_unit_test(record__tells_where_each_sequence_begins),
+		cmocka_unit_test(beat__keys_of_the_partners_choice),
 		cmocka_unit_test(notify__beside_a_beat),
 		cmocka_unit_test(notify__does_not_end_the_beat),
 		cmocka_unit_test(write__channel_full_between_directory_and_record),

@@ -64,6 +64,8 @@ static const struct ccm_record up = {
 	.phase = CCM_UP,
 	.reason = CCM_REASON_NONE,
 	.role = CCM_ROLE_APPLICATION,
+	.start_psn = 0x717273,
+	.sequences = 0x81828384,
 	.name = "a-name-of-thirty-one-characters",
 };
 
@@ -94,6 +96,8 @@ assert_record_equal(const struct ccm_record *a, const struct ccm_record *b)
 	SAME(phase);
 	SAME(reason);
 	SAME(role);
+	SAME(start_psn);
+	SAME(sequences);
 #undef SAME
 	assert_memory_equal(a->name, b->name, sizeof(a->name));
 }
@@ -303,7 +307,10 @@ static const struct patch patches[] = {
 	{110, 1, CCM_ROLE_COUNT, CCM_RECORD_VALUE}, /* role */
 	{110, 1, 255, CCM_RECORD_VALUE},
 	{111, 1, 1, CCM_RECORD_OK},  /* reserved: ignored when intact */
-	{144, 8, 1, CCM_RECORD_OK},
+	{144, 4, 0xffffff, CCM_RECORD_OK}, /* start_psn */
+	{144, 4, 0x1000000, CCM_RECORD_VALUE},
+	{148, 4, 0xffffffff, CCM_RECORD_OK}, /* sequences */
+	{152, 8, 1, CCM_RECORD_OK},
 	{248, 4, 1, CCM_RECORD_OK},
 	{112, 1, 0, CCM_RECORD_VALUE}, /* name */
 	{113, 1, 0, CCM_RECORD_OK},
@@ -472,6 +479,8 @@ random_record(uint64_t *state, struct ccm_record *r)
 	r->phase = phases[rnd_below(state, sizeof(phases))];
 	r->reason = (uint8_t)rnd64(state);
 	r->role = (uint8_t)rnd_below(state, CCM_ROLE_COUNT);
+	r->start_psn = (uint32_t)rnd_below(state, 0x1000000);
+	r->sequences = (uint32_t)rnd64(state);
 	for (uint32_t i = 0; i < name_len; i++)
 		r->name[i] = (char)(' ' + rnd_below(state, 95));
 }

@@ -48,7 +48,7 @@
 #define ROLE "storage or application"
 #define ROOT_KEYS "node, port, bootstrap, partners, clients, timing, protocol"
 #define NODE_KEYS "id, name, cluster, role, memory_limit"
-#define PARTNER_KEYS "id, mac, ip, qpn, remote_qpn, va, rkey"
+#define PARTNER_KEYS "id, mac, ip, qpn, remote_qpn, va, rkey, slot_rkey, directory_rkey"
 
 /*
  * The error of bad/<file>.json, in the order of the list of bad configurations, whose numbers the
@@ -79,7 +79,7 @@ static const struct {
 	/* 10; a UDP port is no key */
 	{"unknown-key", "nodes", "unknown key", ROOT_KEYS},
 	{"unknown-key-in-partner", "partners[0].remote-qpn", "unknown key", PARTNER_KEYS},
-	{"unknown-key-udp-port", "port.udp_port", "unknown key", "mac, ip, mtu"},
+	{"unknown-key-udp-port", "port.udp_port", "unknown key", "mac, ip, mtu, arp"},
 	{"unknown-key-unprintable", "node.a\\x0ab\\x1b[31m\\xc3\\xa9", "unknown key", NODE_KEYS},
 	{"unknown-key-long", "node.kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk...", "unknown key",
 		NODE_KEYS},
@@ -198,6 +198,11 @@ static const struct {
 	/* 34 */
 	{"mtu-575", "port.mtu", "575 is out of range", "576 to 9216"},
 	{"mtu-9217", "port.mtu", "9217 is out of range", "576 to 9216"},
+	{"arp-number", "port.arp", "1 is not a boolean", "true or false"},
+	{"arp-string", "port.arp", "\"on\" is not a boolean", "true or false"},
+	{"slot-rkey-0", "partners[0].slot_rkey", "0 is out of range", "1 to 0xffffffff"},
+	{"directory-rkey-33-bits", "partners[0].directory_rkey", "\"0x100000000\" is out of range",
+		"1 to 0xffffffff"},
 	/* 35 */
 	{"retry-us-0", "timing.retry_us", "0 is out of range", "20 to 1000000"},
 	{"retry-cnt-8", "timing.retry_cnt", "8 is out of range", "0 to 7"},
@@ -418,6 +423,7 @@ load__defaults(void **state)
 	assert_memory_equal(cfg.port.mac, mac, sizeof(mac));
 	assert_int_equal(cfg.port.ip, 0xc0000201);
 	assert_int_equal(cfg.port.mtu, 1500);
+	assert_true(cfg.port.arp);
 	assert_int_equal(cfg.ccm.va, 0x100000);
 	assert_int_equal(cfg.ccm.rkey, 0xc0de0001);
 	assert_int_equal(cfg.ccm.n_partners, 1);
@@ -428,6 +434,8 @@ load__defaults(void **state)
 	assert_int_equal(p->remote_qpn, 0x100);
 	assert_int_equal(p->va, 0x100000);
 	assert_int_equal(p->rkey, 0xc0de0001);
+	assert_int_equal(p->slot_rkey, 0);
+	assert_int_equal(p->directory_rkey, 0);
 	assert_int_equal(cfg.n_clients, 0);
 	assert_int_equal(cfg.ccm.timing.beat_us, 1000);
 	assert_int_equal(cfg.ccm.timing.dead_after_us, 10000);
@@ -455,6 +463,9 @@ load__limits(void **state)
 	assert_int_equal(cfg.ccm.role, CCM_ROLE_APPLICATION);
 	assert_int_equal(cfg.memory_limit, UINT64_C(1) << 40);
 	assert_int_equal(cfg.port.mtu, 9216);
+	assert_false(cfg.port.arp);
+	assert_int_equal(p->slot_rkey, 1);
+	assert_int_equal(p->directory_rkey, 0xffffffff);
 	assert_int_equal(cfg.port.ip, 0xdfffffff);
 	assert_true(cfg.ccm.va == UINT64_C(0xffffffffffffb000));
 	assert_int_equal(cfg.ccm.rkey, 0xfffffffd);

@@ -42,13 +42,14 @@ def name(text):
 
 def record(seq, nonce, echo, boot_id, features, cluster, map_hash, partner_seq, beat, dir_crc,
            dir_seen, src, dst, vmin, vmax, version, mtu, n_ports, stage, progress, phase, reason,
-           role, node):
+           role, node, start_psn=0, sequences=0):
     body = b"ccmr" + struct.pack("<HH", 1, 256)
     body += struct.pack("<9Q", seq, nonce, echo, boot_id, features, hash64(cluster.encode()),
                         map_hash, partner_seq, beat)
     body += struct.pack("<II", dir_crc, dir_seen)
     body += struct.pack("<8H", src, dst, vmin, vmax, version, mtu, n_ports, stage)
     body += struct.pack("<IBBBB", progress, phase, reason, role, 0) + name(node)
+    body += struct.pack("<II", start_psn, sequences)
     body = body.ljust(240, b"\0") + struct.pack("<QI", seq, 0)
     return body + struct.pack("<I", crc32c(body))
 
@@ -85,7 +86,8 @@ def vectors():
         map_hash=map_hash(joined), partner_seq=0xE1E2E3E4E5E6E7E8, beat=0xF1F2F3F4F5F6F7F8,
         dir_crc=0x31323334, dir_seen=0x41424344, src=0xFFFE, dst=0xFFFF, vmin=0x0102, vmax=0x0304,
         version=0x0203, mtu=4096, n_ports=64, stage=0x5152, progress=0x61626364, phase=6,
-        reason=0, role=1, node="a-name-of-thirty-one-characters")
+        reason=0, role=1, node="a-name-of-thirty-one-characters", start_psn=0x717273,
+        sequences=0x81828384)
     files["directory-clients.bin"] = directory(
         0x0123456789ABCDEF, 0xFEDCBA9876543210,
         [("nvlog", 2, 16777216), ("mon", 1, 4100), ("only-here", 5, M64)], [])
