@@ -755,8 +755,7 @@ read_done(struct partner *partner, uint64_t now)
 		partner->connected = false;
 		partner->step = STEP_NONE;
 		partner->next_us = now;
-	} else if (session->verdict == VERDICT_EMPTY || session->verdict == VERDICT_MAGIC ||
-		(session->verdict == VERDICT_OK && session->partner.sequences == 0)) {
+	} else if (session->verdict != VERDICT_OK || session->partner.sequences == 0) {
 		end_beat(partner, now); /* nobody there to write to, or not yet */
 	} else {
 		request(partner,
@@ -1123,13 +1122,14 @@ run(struct partner *partner)
 /* ------------------------------------------------------------------------- options */
 
 static void
-usage(void)
+usage(FILE *stream)
 {
 	fputs("usage: partner --node-id N --peer-id N --cluster NAME --name NAME --peer-ip "
 	      "A.B.C.D\n"
 	      "               --peer-qpn N --peer-va N --peer-rkey N\n"
 	      "               [--client NAME:PORTS:MEMORY]... [OPTION]...\n"
 	      "       partner --self-test [FILE]...\n"
+	      "       partner --help\n"
 	      "\n"
 	      "  --device NAME    RDMA device (rxe0)\n"
 	      "  --port N         its port (1)\n"
@@ -1147,7 +1147,7 @@ usage(void)
 	      "The first line of output is: qpn 0xN va 0xN rkey 0xN. Commands on standard input:\n"
 	      "status, quit (as its end does), crash. Exit status: 0 was UP, 1 never was,\n"
 	      "2 usage, 3 verbs failed.\n",
-		stderr);
+		stream);
 }
 
 static bool
@@ -1223,6 +1223,7 @@ enum option_code {
 	OPTION_TIMEOUT,
 	OPTION_RETRIES,
 	OPTION_SELF_TEST,
+	OPTION_HELP,
 };
 
 static bool
@@ -1315,6 +1316,7 @@ static const struct option long_options[] = {
 	{"timeout", required_argument, NULL, OPTION_TIMEOUT},
 	{"retries", required_argument, NULL, OPTION_RETRIES},
 	{"self-test", no_argument, NULL, OPTION_SELF_TEST},
+	{"help", no_argument, NULL, OPTION_HELP},
 	{NULL, 0, NULL, 0},
 };
 
@@ -1343,8 +1345,11 @@ main(int argc, char *argv[])
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (option == OPTION_SELF_TEST) {
 			test = true;
+		} else if (option == OPTION_HELP) {
+			usage(stdout);
+			return EXIT_SUCCESS;
 		} else if (option == '?') {
-			usage();
+			usage(stderr);
 			return EXIT_USAGE;
 		} else if (!take_option(&partner.options, option, optarg)) {
 			fprintf(stderr, "error: cannot take '%s'\n", optarg);
@@ -1356,7 +1361,7 @@ main(int argc, char *argv[])
 	if (optind != argc || options->node_id == 0 || options->peer_id == 0 ||
 		options->cluster == NULL || options->name == NULL || options->peer_qpn == 0 ||
 		options->peer_ip.s_addr == 0 || options->peer_rkey == 0) {
-		usage();
+		usage(stderr);
 		return EXIT_USAGE;
 	}
 	signal(SIGINT, on_signal);

@@ -64,7 +64,7 @@ forget_attempt(struct session *session)
 		session->ops->destroy_ports(session->arg);
 	session->ports_exist = false;
 	session->bound = 0;
-	session->refused = 0;
+	session->follow = 0;
 	session->version = 0;
 	session->map_hash = 0;
 	session->map.n = 0;
@@ -98,14 +98,13 @@ session_end(struct session *session, enum reason reason)
 }
 
 static void
-refuse(struct session *session, uint64_t nonce, enum reason reason)
+refuse(struct session *session, enum reason reason)
 {
 	bool was_bound = session->bound != 0;
 
 	forget_attempt(session);
 	if (was_bound)
 		draw_nonce(session);
-	session->refused = nonce;
 	set_phase(session, PHASE_REFUSED, reason);
 }
 
@@ -128,7 +127,7 @@ session_record(struct session *session, uint8_t bytes[RECORD_SIZE])
 	struct record record = {
 		.seq = ++session->seq,
 		.nonce = session->nonce,
-		.echo = session->bound != 0 ? session->bound : session->refused,
+		.echo = session->bound != 0 ? session->bound : session->follow,
 		.boot_id = session->boot_id,
 		.cluster_hash = session->cluster_hash,
 		.map_hash = session->map_hash,
@@ -195,20 +194,15 @@ check_bound(struct session *session, const struct record *record)
 {
 	if (record->nonce != session->bound)
 		return REASON_PARTNER_RESTARTED;
-	if (record->echo != session->nonce)
-		return session->highest != 0 ? REASON_PARTNER_WENT_BACK : REASON_NONE;
-	switch (record->phase) {
-	case PHASE_REFUSED:
-		return REASON_PARTNER_REFUSED;
-	case PHASE_LEAVING:
+	if (record->phase == PHASE_LEAVING)
 		return REASON_PARTNER_LEAVING;
-	default:
-		break;
-	}
-	if (record->phase < session->highest)
+	if (record->phase == PHASE_REFUSED)
+		return REASON_PARTNER_REFUSED;
+	if (record->phase == PHASE_DOWN || record->phase < session->highest)
 		return REASON_PARTNER_WENT_BACK;
-	if (phase_is_bound(record->phase))
-		session->highest = record->phase;
+	if (session->phase >= PHASE_READY && record->echo != session->nonce)
+		return REASON_PARTNER_WENT_BACK;
+	session->highest = record->phase;
 	return REASON_NONE;
 }
 
@@ -220,15 +214,11 @@ slot_shows(const struct session *session, const uint8_t slot[RECORD_SIZE], uint6
 		check_identity(session, record) == REASON_NONE;
 }
 
-/*
- * R3. Stricter than its text in one point: a partner that is bound to another attempt than mine
- * stays so until it draws a new nonce, so binding to it would only be given up again.
- */
+/* R3 */
 static void
 try_bind(struct session *session, const struct record *record, const uint8_t slot[RECORD_SIZE])
 {
 	struct record written;
-	bool to_me = phase_is_bound(record->phase) && record->echo == session->nonce;
 
 	if (record->phase == PHASE_DOWN) {
 		set_phase(session, PHASE_SEARCH, REASON_NOT_STARTED);
@@ -240,15 +230,15 @@ try_bind(struct session *session, const struct record *record, const uint8_t slo
 						       : REASON_PARTNER_REFUSED);
 		return;
 	}
-	if (!to_me &&
-		(phase_is_bound(record->phase) ||
-			!slot_shows(session, slot, record->nonce, &written))) {
+	session->follow = record->nonce;
+	if (!(phase_is_bound(record->phase) && record->echo == session->nonce) &&
+		!(slot_shows(session, slot, record->nonce, &written) &&
+			written.echo == session->nonce)) {
 		set_phase(session, PHASE_SEARCH, REASON_WAITING);
 		return;
 	}
 	session->bound = record->nonce;
-	session->refused = 0;
-	session->highest = to_me ? record->phase : 0;
+	session->highest = record->phase;
 	session->version = record->version_max < VERSION ? record->version_max
 							 : VERSION; /* checked above */
 	make_directory(session);
@@ -420,26 +410,13 @@ is_news(const struct session *session, const struct record *record)
 		old->version != record->version || old->boot_id != record->boot_id;
 }
 
-/* The READ brought something that is no record, or none that counts. */
+/* The READ brought no valid record: by itself that does not end an attempt. */
 static void
-take_bad_record(struct session *session, const struct record *record)
+take_bad_record(struct session *session)
 {
-	switch (session->verdict) {
-	case VERDICT_EMPTY:
-		session_end(session, REASON_NOT_STARTED);
-		break;
-	case VERDICT_LAYOUT:
-		refuse(session, 0, REASON_BAD_RECORD);
-		break;
-	case VERDICT_VALUE:
-		refuse(session, record->nonce, REASON_BAD_RECORD);
-		break;
-	case VERDICT_MAGIC:
-		session_end(session, REASON_BAD_RECORD);
-		break;
-	default: /* torn or damaged: the next beat reads it again */
-		break;
-	}
+	if (session->bound == 0)
+		set_phase(session, PHASE_SEARCH,
+			session->verdict == VERDICT_EMPTY ? REASON_NOT_STARTED : REASON_BAD_RECORD);
 }
 
 bool
@@ -453,15 +430,15 @@ session_read(struct session *session, const uint8_t bytes[RECORD_SIZE],
 	struct record record;
 	bool news;
 
-	session->answered = true;
 	session->verdict = record_decode(bytes, &record);
 	if (session->verdict != last)
 		say(session, "partner record %s", verdict_name(session->verdict));
 	if (session->verdict != VERDICT_OK) {
 		if (session->phase != PHASE_LEAVING)
-			take_bad_record(session, &record);
+			take_bad_record(session);
 		return session->phase != phase;
 	}
+	session->answered = true;
 	say_partner(session, &record);
 	news = is_news(session, &record);
 	if (!session->has_partner || session->partner.beat != record.beat ||
@@ -480,7 +457,7 @@ session_read(struct session *session, const uint8_t bytes[RECORD_SIZE],
 	}
 	wrong = check_identity(session, &record);
 	if (wrong != REASON_NONE) {
-		refuse(session, record.nonce, wrong);
+		refuse(session, wrong);
 		return session->phase != phase;
 	}
 	if (session->bound != 0) {
@@ -488,10 +465,8 @@ session_read(struct session *session, const uint8_t bytes[RECORD_SIZE],
 		if (wrong != REASON_NONE)
 			session_end(session, wrong);
 	}
-	if (session->bound == 0) {
-		session->refused = 0;
+	if (session->bound == 0)
 		try_bind(session, &record, slot);
-	}
 	if (session->bound != 0) {
 		if (record.echo == session->nonce)
 			take_directory(session, &record, area, area_size);
@@ -504,7 +479,7 @@ session_read(struct session *session, const uint8_t bytes[RECORD_SIZE],
 void
 session_read_failed(struct session *session)
 {
-	if (session->phase == PHASE_SEARCH)
+	if (session->phase == PHASE_SEARCH || session->phase == PHASE_REFUSED)
 		set_phase(session, PHASE_SEARCH, REASON_NO_ANSWER);
 }
 

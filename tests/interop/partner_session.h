@@ -46,8 +46,8 @@ struct session {
 	uint64_t beat;
 	unsigned int phase;
 	unsigned int reason;
-	uint64_t bound;	  /* the attempt that I am bound to, 0: none */
-	uint64_t refused; /* the attempt that I refuse */
+	uint64_t bound;	 /* the attempt that I am bound to, 0: none */
+	uint64_t follow; /* not bound: the last that I could bind to, 0: none */
 	uint16_t version;
 	bool ports_exist;
 	bool was_up;
@@ -64,9 +64,9 @@ struct session {
 	bool partner_let_go; /* a READ since I leave shows that it is not bound to me */
 	struct record partner;
 	enum verdict verdict; /* of the last READ */
-	unsigned int highest; /* highest phase that a READ has shown of it, bound to me; 0: none */
+	unsigned int highest; /* highest phase that a READ has shown of the bound attempt */
 	uint64_t alive_us;    /* when its beat was last seen to have moved */
-	bool answered;	      /* a READ has succeeded since then */
+	bool answered;	      /* a READ has brought a valid record since then */
 	bool has_theirs;
 	struct directory theirs;
 	const char *directory_wrong;
