@@ -331,8 +331,8 @@ reap(const struct args *args)
 }
 
 /*
- * The serving end of perftest's ib_write_lat: each message's last byte counts the iterations, 1 to
- * 256 modulo 256. Wait for the client's, then WRITE our own.
+ * The serving end of perftest's ib_write_lat. The last byte of each message counts that side's
+ * messages from 1, modulo 256. The server begins; the client answers each of its messages.
  */
 static void
 pong(const struct args *args)
@@ -346,32 +346,41 @@ pong(const struct args *args)
 		.remote_va = remote_va + number_of(args, "to", 0),
 		.rkey = remote_rkey,
 	};
-	volatile uint8_t *last = local.memory + at + wr.len - 1;
-	uint32_t under_way = 0;
+	uint32_t sent = 0, answered = 0;
+	volatile uint8_t *last;
+	bool under_way = false;
 	struct peer_wc wc;
 
 	if (wr.len == 0 || !inside(at, wr.len) || !inside(from, wr.len)) {
 		say("error pong: range");
 		return;
 	}
+	last = local.memory + at + wr.len - 1;
 	wr.addr = local.memory + from;
-	for (uint32_t i = 1; i <= iters || under_way != 0;) {
+	*last = 0;
+	while (answered < iters || under_way) {
 		if (peer_poll(&wc)) {
-			under_way--;
+			if (wc.recv) {
+				keep(&wc);
+				continue;
+			}
+			under_way = false;
 			if (wc.status != 0) {
-				say("ok status=%u done=%u", wc.status, i - 1);
+				say("ok status=%u done=%u", wc.status, answered);
 				return;
 			}
 		} else if (seconds() > give_up) {
-			say("error pong: %u of %u after %d s", i - 1, iters, PATIENCE_S);
+			say("error pong: %u of %u after %d s", answered, iters, PATIENCE_S);
 			return;
 		}
-		if (i > iters || *last != (uint8_t)i || under_way != 0)
+		if (answered < sent && *last == (uint8_t)sent)
+			answered = sent;
+		if (under_way || answered < sent || sent == iters)
 			continue;
-		wr.addr[wr.len - 1] = (uint8_t)i;
+		wr.addr[wr.len - 1] = (uint8_t)(sent + 1);
 		if (peer_post(&wr) == 0) {
-			under_way++;
-			i++;
+			under_way = true;
+			sent++;
 		}
 	}
 	say("ok status=0 done=%u", iters);

@@ -20,6 +20,7 @@ import time
 
 import check_partner
 import check_peer
+import check_perftest
 from lab import Lab, LabError, die_with_parent
 
 CHECKS = {
@@ -28,6 +29,7 @@ CHECKS = {
     "errors": check_peer.errors,
     "bad_cable": check_peer.bad_cable,
     "handshake": check_partner.handshake,
+    "perftest": check_perftest.checks,
 }
 
 
@@ -90,7 +92,10 @@ class Capture:
                                text=True, check=False).stdout
         rows = (line.split("\t") for line in table.splitlines())
         names = [row[1] for row in rows if len(row) > 2 and row[0] == "infiniband.payload"]
-        return [option for name in names for option in ("--disable-protocol", name)]
+        # Ethernet frames in SENDs are no protocol of their own to tshark.
+        return ["--disable-heuristic", "eth_over_ib"] + [
+            option for name in names if name != "ethertype"
+            for option in ("--disable-protocol", name)]
 
     def remove(self):
         for file in self.files:
