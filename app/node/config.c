@@ -17,6 +17,7 @@
 #define NODE(member) MEMBER(struct node_config, member)
 #define PARTNER(member) MEMBER(struct ccm_partner_config, member)
 #define CLIENT(member) MEMBER(struct ccm_client_config, member)
+#define STAGE(member) MEMBER(struct node_boot_stage, member)
 #define NOT_OWN(key, member) .own = key, .own_at = offsetof(struct node_config, member)
 #define ELEMENTS(list, n) \
 	.offset = offsetof(struct node_config, list), \
@@ -38,6 +39,7 @@
 #define DEAD_MAX 100000000
 #define RETRY_MIN 20
 #define RETRY_MAX 1000000
+#define DAY_MS 86400000
 #define TIB (UINT64_C(1) << 40)
 #define GIB (UINT64_C(1) << 30)
 
@@ -91,6 +93,14 @@ static const struct node_field client_fields[] = {
 	{.name = NULL},
 };
 
+static const struct node_field stage_fields[] = {
+	{"name", FIELD_NAME, ONCE, 1, NAME_MAX_LEN, 0, STAGE(name)},
+	{"budget_ms", FIELD_INTEGER, 0, 0, DAY_MS, 0, STAGE(budget_ms)},
+	{"script_ms", FIELD_INTEGER, 0, 0, DAY_MS, 0, STAGE(script_ms)},
+	{"progress_ms", FIELD_INTEGER, 0, 0, DAY_MS, 0, STAGE(progress_ms)},
+	{.name = NULL},
+};
+
 static const struct node_field timing_fields[] = {
 	{"beat_us", FIELD_INTEGER, 0, BEAT_MIN, BEAT_MAX, 1000, NODE(ccm.timing.beat_us)},
 	{"dead_after_us", FIELD_INTEGER, 0, DEAD_MIN, DEAD_MAX, 10000,
@@ -117,6 +127,8 @@ static const struct node_field root_fields[] = {
 		ELEMENTS(ccm.partners, ccm.n_partners)},
 	{"clients", FIELD_LIST, 0, 0, CCM_MAX_CLIENTS, .sub = client_fields,
 		ELEMENTS(clients, n_clients)},
+	{"boot_stages", FIELD_LIST, 0, 0, NODE_BOOT_STAGES_MAX, .sub = stage_fields,
+		ELEMENTS(boot_stages, n_boot_stages)},
 	{"timing", FIELD_OBJECT, 0, .sub = timing_fields},
 	{"protocol", FIELD_OBJECT, 0, .sub = protocol_fields},
 	{.name = NULL},

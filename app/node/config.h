@@ -19,6 +19,7 @@ enum {
 	NODE_CONFIG_WAIT_MS = 1000,	/* longest wait for the next bytes of a pipe */
 	NODE_CONFIG_ERROR_LEN = 1280,
 	NODE_CONFIG_SUMMARY_LEN = 512,
+	NODE_BOOT_STAGES_MAX = 32,
 };
 
 struct node_port_config {
@@ -28,11 +29,20 @@ struct node_port_config {
 	bool arp;     /* answer ARP requests for ip */
 };
 
+struct node_boot_stage {
+	char name[CCM_NAME_LEN];
+	uint32_t budget_ms;   /* longest time without progress; 0: no limit */
+	uint32_t script_ms;   /* script: it lasts so long; 0: until told */
+	uint32_t progress_ms; /* script: progress after each such time; 0: none */
+};
+
 struct node_config {
 	struct ccm_config ccm; /* path_mtu and features are left 0: they depend on the device */
 	struct node_port_config port;
 	struct ccm_client_config clients[CCM_MAX_CLIENTS];
 	uint32_t n_clients;
+	struct node_boot_stage boot_stages[NODE_BOOT_STAGES_MAX];
+	uint32_t n_boot_stages;
 	uint32_t idle_sleep_us; /* 0: poll without sleeping */
 	uint64_t memory_limit;	/* bytes, for the ports of all clients towards all partners */
 };

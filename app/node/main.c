@@ -3,6 +3,7 @@
  * ccm-node: one node of the cluster as a process. The main lcore is the control core; the others
  * move packets. With one lcore only, it does both.
  */
+#include "boot.h"
 #include "ccm.h"
 #include "clock.h"
 #include "config.h"
@@ -67,6 +68,7 @@ struct node {
 	void *memory;
 	size_t memory_size;
 	struct exercise *exercise;
+	struct node_boot boot;
 	struct ccm *ccm;
 	struct telemetry_source telemetry;
 	_Atomic bool stop_data;
@@ -105,6 +107,12 @@ on_event(void *ctx, const struct ccm_event *ev)
 {
 	struct node *node = ctx;
 
+	if (ev->kind == CCM_EVENT_VERDICT) {
+		NODE_LOG(INFO, "partner %u is %s, was %s (%s)", ev->partner_id,
+			ccm_verdict_name(ev->to), ccm_verdict_name(ev->from),
+			ccm_reason_name(ev->reason));
+		return;
+	}
 	NODE_LOG(INFO, "partner %u: %s -> %s (%s)", ev->partner_id, ccm_state_name(ev->from),
 		ccm_state_name(ev->to), ccm_reason_name(ev->reason));
 	for (uint32_t i = 0; i < node->cfg.ccm.n_partners; i++)
@@ -126,6 +134,15 @@ log_setup(const struct node *node, uint32_t index)
 		len += (size_t)snprintf(steps + len, sizeof(steps) - len, "%s%s %.1f",
 			i == 0 ? "" : ", ", ccm_step_name(i), (double)st.step_ns[i] / 1000);
 	NODE_LOG(INFO, "partner %u: up in %.1f us (%s)", st.id, (double)st.setup_ns / 1000, steps);
+}
+
+static void
+report_boot(struct node *node, uint64_t now)
+{
+	struct ccm_boot_status status;
+
+	node_boot_status(&node->boot, &status);
+	ccm_boot_report(node->ccm, &status, now);
 }
 
 /* One line for a failed start; the steps taken so far are undone by the caller. */
@@ -251,6 +268,10 @@ create_manager(struct node *node)
 	env.memory = node->memory;
 	env.memory_size = node->memory_size;
 	rc = ccm_create(&node->cfg.ccm, &env, &node->ccm);
+	if (rc == 0) { /* before anybody can ask: the first record says it */
+		node_boot_init(&node->boot, &node->cfg, now_ns());
+		report_boot(node, now_ns());
+	}
 	if (rc == 0)
 		rc = exercise_create(&node->cfg, node->opt.exercise, &node->exercise);
 	if (rc == 0)
@@ -269,6 +290,7 @@ start_telemetry(struct node *node)
 		.n_engines = node->n_engines,
 		.port = node->port,
 		.exercise = node->exercise,
+		.boot = &node->boot,
 		.now_ns = now_ns,
 		.start_ns = now_ns(),
 	};
@@ -301,6 +323,8 @@ control_turn(struct node *node, uint64_t now)
 	bool any;
 
 	ccm_link_report(node->ccm, port_watch_poll(&node->watch, now));
+	if (node_boot_poll(&node->boot, now))
+		report_boot(node, now);
 	any = ccm_poll(node->ccm, now);
 	any |= exercise_poll(node->exercise, now);
 	for (; node->came_up != 0; node->came_up &= node->came_up - 1)

@@ -19,6 +19,7 @@ struct rte_tel_data;
 enum {
 	TEL_KEY_LEN = 64,
 	TEL_ARGS_MAX = 2,
+	TEL_NAME_LEN = 32,
 };
 
 /* An object under construction, and how long its JSON text can be. */
@@ -35,10 +36,11 @@ struct tel_list {
 	bool full;
 };
 
-/* Parameters: numbers, as many as there were. */
+/* Parameters: numbers, as many as there were; before them a name, for commands that take one. */
 struct tel_args {
 	uint32_t n;
 	uint32_t v[TEL_ARGS_MAX];
+	char name[TEL_NAME_LEN];
 };
 
 /* Fields of structs that are written as they are. */
@@ -106,6 +108,8 @@ const char *tel_answer_ports(struct tel_object *top, const struct tel_args *args
 const char *tel_answer_events(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_timing(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_exercise(struct tel_object *top, const struct tel_args *args);
+const char *tel_answer_boot(struct tel_object *top, const struct tel_args *args);
+const char *tel_answer_boot_stage(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_stats(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_drops(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_qps(struct tel_object *top, const struct tel_args *args);

@@ -2,6 +2,7 @@
 /*
  * Answers to /ccm/...: from the manager's snapshots and the exercise's counters.
  */
+#include "boot.h"
 #include "ccm.h"
 #include "config.h"
 #include "exercise.h"
@@ -26,8 +27,8 @@ enum { EVENTS_MAX = 256 };
 static const struct tel_field partner_fields[] = {
 	PARTNER("version", version, TEL_U16),
 	PARTNER("path_mtu", path_mtu, TEL_U16),
-	PARTNER("boot_stage", partner_boot_stage, TEL_U16),
-	PARTNER("boot_progress", partner_boot_progress, TEL_U32),
+	PARTNER("boot_stage", partner_boot.stage, TEL_U16),
+	PARTNER("boot_progress", partner_boot.progress, TEL_U32),
 	PARTNER("sessions", sessions, TEL_U64),
 	PARTNER("attempts", attempts, TEL_U64),
 	PARTNER("beats", beats, TEL_U64),
@@ -48,6 +49,8 @@ static const struct tel_field partner_details[] = {
 	PARTNER("version_max", partner_version_max, TEL_U16),
 	PARTNER("features", features, TEL_HEX),
 	PARTNER("boot_id", partner_boot_id, TEL_HEX),
+	PARTNER("boot_stages", partner_boot.stages, TEL_U16),
+	PARTNER("boot_budget_ms", partner_boot.budget_ms, TEL_U32),
 	{0},
 };
 
@@ -60,6 +63,8 @@ put_partner(struct tel_object *o, const struct ccm_partner_status *st, uint64_t 
 	tel_put_u64(o, "id", st->id);
 	tel_put_text(o, "state", ccm_state_name(st->state));
 	tel_put_text(o, "reason", ccm_reason_name(st->reason));
+	tel_put_text(o, "verdict", ccm_verdict_name(st->verdict));
+	tel_put_text(o, "advice", ccm_advice_name(st->advice));
 	tel_put_text(o, "last_down_reason", ccm_reason_name(st->last_down_reason));
 	tel_put_text(o, "partner_state", answered ? ccm_state_name(st->partner_phase) : "unknown");
 	tel_put_text(o, "partner_reason", ccm_reason_name(st->partner_reason));
@@ -71,6 +76,66 @@ put_partner(struct tel_object *o, const struct ccm_partner_status *st, uint64_t 
 		tel_put_int(o, "last_answer_ms", -1);
 	tel_put_u64(o, "setup_us", tel_us(st->setup_ns));
 	tel_put_fields(o, partner_fields, st);
+}
+
+/* An age now: what it was when the verdict was given, and the time since. -1: never. */
+static void
+put_age(struct tel_object *o, const char *name, uint64_t age_ns, uint64_t since_ns)
+{
+	if (age_ns == CCM_NEVER)
+		tel_put_int(o, name, -1);
+	else
+		tel_put_u64(o, name, tel_us(age_ns + since_ns));
+}
+
+static void
+put_evidence(struct tel_object *o, const struct ccm_partner_status *st, uint64_t now_ns)
+{
+	const struct ccm_evidence *e = &st->evidence;
+	uint64_t since_ns = tel_elapsed_ns(now_ns, st->judged_ns);
+
+	put_age(o, "answer_age_us", e->answer_age_ns, since_ns);
+	put_age(o, "beat_age_us", e->beat_age_ns, since_ns);
+	put_age(o, "write_age_us", e->write_age_ns, since_ns);
+	put_age(o, "boot_age_us", e->boot_age_ns, since_ns);
+	put_age(o, "awake_us", e->awake_ns, since_ns);
+	tel_put_u64(o, "link_up", e->link_up);
+}
+
+const char *
+tel_answer_boot(struct tel_object *top, const struct tel_args *args)
+{
+	const struct node_config *cfg = app_source->cfg;
+	struct tel_object list = tel_object_new();
+	struct ccm_boot_status st;
+
+	(void)args;
+	node_boot_status(app_source->boot, &st);
+	tel_put_u64(top, "stage", st.stage);
+	tel_put_text(top, "name", st.name);
+	tel_put_u64(top, "progress", st.progress);
+	tel_put_u64(top, "budget_ms", st.budget_ms);
+	tel_put_u64(top, "total", cfg->n_boot_stages);
+	for (uint32_t i = 0; i < cfg->n_boot_stages; i++) {
+		char key[TEL_KEY_LEN];
+
+		snprintf(key, sizeof(key), "stage_%u", i + 1);
+		tel_put_text(&list, key, cfg->boot_stages[i].name);
+	}
+	tel_put_object(top, "stages", &list);
+	return NULL;
+}
+
+const char *
+tel_answer_boot_stage(struct tel_object *top, const struct tel_args *args)
+{
+	uint32_t progress = args->n > 0 ? args->v[0] : 0;
+
+	if (node_boot_request(app_source->boot, args->name, progress) != 0)
+		return "no such stage: see boot_stages in the configuration";
+	tel_put_text(top, "name", args->name);
+	tel_put_u64(top, "progress", progress);
+	return NULL;
 }
 
 const char *
@@ -182,6 +247,8 @@ tel_answer_partner(struct tel_object *top, const struct tel_args *args)
 	tel_put_hex(top, "va", cfg->va);
 	tel_put_format(top, "rkey", "0x%08x", cfg->rkey);
 	tel_put_fields(top, partner_details, &st);
+	tel_put_text(top, "boot_name", st.partner_boot.name);
+	put_evidence(top, &st, app_source->now_ns());
 	return NULL;
 }
 
@@ -282,8 +349,12 @@ event_object(const struct ccm_event *ev, uint64_t now_ns)
 	tel_put_u64(&o, "uptime_us", tel_us(tel_elapsed_ns(ev->time_ns, app_source->start_ns)));
 	tel_put_u64(&o, "age_us", tel_us(tel_elapsed_ns(now_ns, ev->time_ns)));
 	tel_put_u64(&o, "partner_id", ev->partner_id);
-	tel_put_text(&o, "from", ccm_state_name(ev->from));
-	tel_put_text(&o, "to", ccm_state_name(ev->to));
+	tel_put_text(&o, "kind", ev->kind == CCM_EVENT_STATE ? "state" : "verdict");
+	tel_put_text(&o, "from",
+		ev->kind == CCM_EVENT_STATE ? ccm_state_name(ev->from)
+					    : ccm_verdict_name(ev->from));
+	tel_put_text(&o, "to",
+		ev->kind == CCM_EVENT_STATE ? ccm_state_name(ev->to) : ccm_verdict_name(ev->to));
 	tel_put_text(&o, "reason", ccm_reason_name(ev->reason));
 	tel_put_hex(&o, "nonce", ev->nonce);
 	tel_put_hex(&o, "partner_nonce", ev->partner_nonce);

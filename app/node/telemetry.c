@@ -60,10 +60,31 @@ parse_args(const char *text, uint32_t max, struct tel_args *args)
 	}
 }
 
+/* A name up to the first comma; *text goes on behind it. */
+static const char *
+parse_name(const char **text, char name[TEL_NAME_LEN])
+{
+	size_t len = *text == NULL ? 0 : strcspn(*text, ",");
+
+	if (len == 0)
+		return "a name is missing";
+	if (len >= TEL_NAME_LEN)
+		return "the name is too long";
+	memcpy(name, *text, len);
+	name[len] = '\0';
+	*text += len;
+	if (**text != ',')
+		return NULL;
+	++*text;
+	return **text == '\0' ? "a parameter is not a decimal number of 32 bits" : NULL;
+}
+
+enum { NAMED = 1 << 8 };
+
 static const struct command {
 	const char *name;
 	const char *help;
-	uint32_t max_args;
+	uint32_t max_args; /* numbers; NAMED: a name comes first */
 	tel_answer_fn answer;
 } commands[] = {
 	{"/ccm/status", "State of this node. No parameters.", 0, tel_answer_status},
@@ -75,6 +96,9 @@ static const struct command {
 		tel_answer_events},
 	{"/ccm/timing", "Steps of the last set-ups. Parameter: [first]", 1, tel_answer_timing},
 	{"/ccm/exercise", "Test data over the ports. Parameter: [first]", 1, tel_answer_exercise},
+	{"/ccm/boot", "How far this node has booted. No parameters.", 0, tel_answer_boot},
+	{"/ccm/boot/stage", "Tell a boot stage. Parameters: name[,progress]", NAMED | 1,
+		tel_answer_boot_stage},
 	{"/remu/stats", "Counters of engines. Parameter: [first engine]", 1, tel_answer_stats},
 	{"/remu/qps", "Queue pairs. Parameter: [first]", 1, tel_answer_qps},
 	{"/remu/drops", "Dropped packets by reason. No parameters.", 0, tel_answer_drops},
@@ -87,8 +111,11 @@ enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 static const char *
 answer(const struct command *command, const char *params, struct tel_object *top)
 {
-	struct tel_args args;
-	const char *error = parse_args(params, command->max_args, &args);
+	struct tel_args args = {0};
+	const char *error = command->max_args & NAMED ? parse_name(&params, args.name) : NULL;
+
+	if (error == NULL)
+		error = parse_args(params, command->max_args & ~(uint32_t)NAMED, &args);
 
 	if (error != NULL)
 		return error;

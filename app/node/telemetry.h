@@ -10,6 +10,7 @@
 struct ccm;
 struct data_lcore;
 struct exercise;
+struct node_boot;
 struct node_config;
 struct remu_engine;
 struct remu_port;
@@ -23,6 +24,7 @@ struct telemetry_source {
 	uint32_t n_engines;
 	const struct remu_port *port;
 	const struct exercise *exercise;
+	struct node_boot *boot;
 	uint64_t (*now_ns)(void); /* the clock that ccm_poll() gets; from any thread */
 	uint64_t start_ns;
 };

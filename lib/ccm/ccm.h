@@ -84,7 +84,53 @@ enum ccm_reason {
 	CCM_REASON_COUNT
 };
 
+/** What there is to say of a partner. The first that applies. */
+enum ccm_verdict {
+	CCM_VERDICT_LINK_DOWN,	 /**< our own port has no link */
+	CCM_VERDICT_UNREACHABLE, /**< no answer for the detection time, or never */
+	CCM_VERDICT_NOT_STARTED, /**< its memory answers, but nobody has started there */
+	CCM_VERDICT_REFUSED,	 /**< it or we refuse: another node, cluster, version, or key */
+	CCM_VERDICT_LEAVING,	 /**< it stops orderly, or has stopped */
+	CCM_VERDICT_HUNG,	 /**< it answers READs, but its control core stands still */
+	CCM_VERDICT_STUCK,	 /**< it is booting, without progress for longer than allowed */
+	CCM_VERDICT_STARTING,	 /**< it is booting, at the beginning of a stage */
+	CCM_VERDICT_PROGRESSING, /**< it is booting, with progress in this stage */
+	CCM_VERDICT_CONNECTING,	 /**< it has booted; the session is being set up */
+	CCM_VERDICT_UP,		 /**< it has booted, and the session is up */
+	CCM_VERDICT_COUNT
+};
+
+/** Whether to take a partner's work over, as far as a single node can tell. */
+enum ccm_advice {
+	CCM_ADVICE_KEEP,      /**< no: it is there, or on its way */
+	CCM_ADVICE_TAKE_OVER, /**< it is not, as far as the evidence goes */
+	CCM_ADVICE_UNSURE,    /**< we cannot know: the fault may be ours */
+	CCM_ADVICE_COUNT
+};
+
+#define CCM_NEVER UINT64_MAX
+
+/** What a verdict rests on. Ages in nanoseconds, CCM_NEVER when it has not been. */
+struct ccm_evidence {
+	uint64_t answer_age_ns;	 /**< since a READ brought a valid record */
+	uint64_t beat_age_ns;	 /**< since its beat counter moved */
+	uint64_t write_age_ns;	 /**< since it wrote into our slot */
+	uint64_t boot_age_ns;	 /**< since its boot stage or progress changed */
+	uint64_t boot_budget_ns; /**< longest that it allows itself for that; 0: no limit */
+	uint64_t awake_ns;	 /**< since our own control core was last away */
+	bool link_up;		 /**< of our port */
+};
+
+struct ccm_judgement {
+	enum ccm_verdict verdict;
+	enum ccm_advice advice;
+	enum ccm_reason reason; /**< of the session; the refusal's */
+	struct ccm_evidence evidence;
+};
+
 /** Names for logs and telemetry: lower case, letters and underscores. */
+const char *ccm_verdict_name(enum ccm_verdict verdict);
+const char *ccm_advice_name(enum ccm_advice advice);
 const char *ccm_state_name(enum ccm_state state);
 const char *ccm_reason_name(enum ccm_reason reason);
 const char *ccm_role_name(enum ccm_role role);
@@ -146,10 +192,20 @@ struct ccm_port {
 	uint32_t remote_rkey;
 };
 
+/** How far a node has booted: told to the partners, at any time. */
+struct ccm_boot_status {
+	uint16_t stage;		 /**< 1 to stages; 0: not told */
+	uint16_t stages;	 /**< of the last stage, in which it has booted; 0: no stages */
+	uint32_t progress;	 /**< counts within the stage */
+	uint32_t budget_ms;	 /**< longest time without progress in this stage; 0: no limit */
+	char name[CCM_NAME_LEN]; /**< of the stage: printable ASCII */
+};
+
 enum ccm_client_event_kind {
 	CCM_CLIENT_UP,	      /**< ports to a partner may be used: port[], n_ports */
 	CCM_CLIENT_DOWN,      /**< they may not be used any more: reason */
 	CCM_CLIENT_COMPLETED, /**< a work request has ended: port[0], wr_id, status */
+	CCM_CLIENT_ADVICE,    /**< the advice on a partner has changed: judgement */
 };
 
 struct ccm_client_event {
@@ -162,6 +218,7 @@ struct ccm_client_event {
 	uint8_t status; /**< enum remu_wc_status */
 	uint32_t byte_len;
 	uint64_t now_ns;
+	const struct ccm_judgement *judgement; /**< valid during the call */
 };
 
 /**
@@ -171,15 +228,21 @@ struct ccm_client_event {
  */
 typedef void (*ccm_client_fn)(void *ctx, const struct ccm_client_event *event);
 
-/** Something worth writing down: state changes of sessions. Kept in a ring for telemetry. */
+enum ccm_event_kind {
+	CCM_EVENT_STATE,   /**< of a session: from and to are enum ccm_state */
+	CCM_EVENT_VERDICT, /**< on a partner: from and to are enum ccm_verdict */
+};
+
+/** Something worth writing down. Kept in a ring for telemetry. */
 struct ccm_event {
 	uint64_t time_ns;
 	uint64_t nonce;		/**< our attempt */
 	uint64_t partner_nonce; /**< the attempt we are bound to; 0: none */
 	uint32_t seq;		/**< counts up from 1 */
 	uint16_t partner_id;
-	uint8_t from;	/**< enum ccm_state */
-	uint8_t to;	/**< enum ccm_state */
+	uint8_t kind; /**< enum ccm_event_kind */
+	uint8_t from;
+	uint8_t to;
 	uint8_t reason; /**< enum ccm_reason */
 };
 
@@ -233,8 +296,13 @@ void ccm_stop(struct ccm *ccm, uint64_t now_ns);
 /** Whether leaving is done: every session is CCM_DOWN. */
 bool ccm_stopped(const struct ccm *ccm);
 
-/** Tell partners how far this node has booted. Stage and progress are the caller's own scale. */
-void ccm_boot_report(struct ccm *ccm, uint16_t stage, uint32_t progress);
+/**
+ * Tell partners how far this node has booted. May be called before the first ccm_poll(), so that
+ * the first record says it.
+ *
+ * @return 0, or -EINVAL (stage above stages; name not printable or not terminated)
+ */
+int ccm_boot_report(struct ccm *ccm, const struct ccm_boot_status *boot, uint64_t now_ns);
 
 /** Tell that the port has or has no link. */
 void ccm_link_report(struct ccm *ccm, bool up);
@@ -281,9 +349,10 @@ struct ccm_partner_status {
 	uint16_t partner_version_max;
 	uint16_t version;  /**< agreed; 0: none */
 	uint16_t path_mtu; /**< agreed for ports, bytes */
-	uint16_t partner_boot_stage;
+	uint8_t verdict;   /**< enum ccm_verdict */
+	uint8_t advice;	   /**< enum ccm_advice */
+	struct ccm_boot_status partner_boot;
 	uint16_t n_ports;
-	uint32_t partner_boot_progress;
 	uint32_t qpn;
 	uint32_t remote_qpn;
 	uint64_t features; /**< agreed */
@@ -298,6 +367,8 @@ struct ccm_partner_status {
 	uint64_t records_bad;		  /**< records READ or written to us that did not verify */
 	uint64_t since_ns;		  /**< time of the last state change */
 	uint64_t last_answer_ns;	  /**< time of the last valid record READ; 0: never */
+	uint64_t judged_ns;		  /**< time of the verdict */
+	struct ccm_evidence evidence;	  /**< what the verdict rests on, as of then */
 	uint64_t setup_ns;		  /**< READ 1 to UP in the last set-up; 0: none yet */
 	uint64_t step_ns[CCM_STEP_COUNT]; /**< duration of each step of the last set-up */
 };

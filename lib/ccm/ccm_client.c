@@ -73,3 +73,19 @@ ccm_client_register(struct ccm *ccm, const struct ccm_client_config *cfg, ccm_cl
 	*out = client;
 	return 0;
 }
+
+void
+ccm__clients_advise(struct ccm *ccm, const struct ccm_peer *peer)
+{
+	const struct ccm_client_event event = {
+		.kind = CCM_CLIENT_ADVICE,
+		.partner_id = peer->cfg.id,
+		.reason = peer->judgement.reason,
+		.now_ns = ccm->now_ns,
+		.judgement = &peer->judgement,
+	};
+
+	for (uint32_t i = 0; i < ccm->n_clients; i++)
+		if (ccm->clients[i].fn != NULL)
+			ccm->clients[i].fn(ccm->clients[i].ctx, &event);
+}

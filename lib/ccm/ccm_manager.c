@@ -81,6 +81,8 @@ init_peer(struct ccm *ccm, uint32_t index)
 	ccm_session_init(&peer->session, &cfg, ccm->wants, 0, ccm__rand_nonzero(ccm),
 		ccm__rand_nonzero(ccm));
 	rte_seqcount_init(&peer->seq);
+	peer->judgement.verdict = CCM_VERDICT_UNREACHABLE; /* nothing is known yet */
+	peer->judgement.advice = CCM_ADVICE_UNSURE;
 	peer->dirty = true;
 }
 
@@ -380,6 +382,22 @@ poll_directory(struct ccm *ccm, struct ccm_peer *peer)
 	return true;
 }
 
+/* Tell when the verdict on the partner has changed, and clients when the advice has. */
+static void
+judge(struct ccm *ccm, struct ccm_peer *peer)
+{
+	struct ccm_judgement j = ccm_judge(&peer->session, ccm->link_up, ccm->now_ns);
+	bool advice = j.advice != peer->judgement.advice;
+
+	if (j.verdict != peer->judgement.verdict) {
+		ccm__record_verdict(ccm, peer, &j);
+		peer->dirty = true;
+	}
+	peer->judgement = j;
+	if (advice)
+		ccm__clients_advise(ccm, peer);
+}
+
 static bool
 poll_peer(struct ccm *ccm, struct ccm_peer *peer)
 {
@@ -394,6 +412,7 @@ poll_peer(struct ccm *ccm, struct ccm_peer *peer)
 	/* Ports go on even when nothing happens to the session: the channel may have been full. */
 	feed(ccm, peer, &(struct ccm_input){.kind = ccm__ports_advance(ccm, peer)});
 	feed(ccm, peer, &(struct ccm_input){.kind = CCM_IN_TIMER});
+	judge(ccm, peer);
 	return any;
 }
 
@@ -449,14 +468,29 @@ ccm_stopped(const struct ccm *ccm)
 	return true;
 }
 
-void
-ccm_boot_report(struct ccm *ccm, uint16_t stage, uint32_t progress)
+static bool
+boot_ok(const struct ccm_boot_status *boot)
 {
+	size_t len = strnlen(boot->name, sizeof(boot->name));
+
+	if (len == sizeof(boot->name) || (boot->stages != 0 && boot->stage > boot->stages))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (boot->name[i] < 0x20 || boot->name[i] > 0x7e)
+			return false;
+	return true;
+}
+
+int
+ccm_boot_report(struct ccm *ccm, const struct ccm_boot_status *boot, uint64_t now)
+{
+	if (!boot_ok(boot))
+		return -EINVAL;
 	for (uint32_t i = 0; i < ccm->cfg.n_partners; i++) {
-		ccm->peers[i].session.boot_stage = stage;
-		ccm->peers[i].session.boot_progress = progress;
+		ccm_session_boot(&ccm->peers[i].session, boot, now);
 		ccm__publish(&ccm->peers[i]);
 	}
+	return 0;
 }
 
 void

@@ -36,6 +36,26 @@ static const char *const reason_names[CCM_REASON_COUNT] = {
 	[CCM_REASON_PORT_ERROR] = "port_error",
 };
 
+static const char *const verdict_names[CCM_VERDICT_COUNT] = {
+	[CCM_VERDICT_LINK_DOWN] = "link_down",
+	[CCM_VERDICT_NOT_STARTED] = "not_started",
+	[CCM_VERDICT_REFUSED] = "refused",
+	[CCM_VERDICT_UNREACHABLE] = "unreachable",
+	[CCM_VERDICT_LEAVING] = "leaving",
+	[CCM_VERDICT_HUNG] = "hung",
+	[CCM_VERDICT_STUCK] = "stuck",
+	[CCM_VERDICT_STARTING] = "starting",
+	[CCM_VERDICT_PROGRESSING] = "progressing",
+	[CCM_VERDICT_CONNECTING] = "connecting",
+	[CCM_VERDICT_UP] = "up",
+};
+
+static const char *const advice_names[CCM_ADVICE_COUNT] = {
+	[CCM_ADVICE_KEEP] = "keep",
+	[CCM_ADVICE_TAKE_OVER] = "take_over",
+	[CCM_ADVICE_UNSURE] = "unsure",
+};
+
 static const char *const role_names[CCM_ROLE_COUNT] = {
 	[CCM_ROLE_STORAGE] = "storage",
 	[CCM_ROLE_APPLICATION] = "application",
@@ -69,6 +89,18 @@ const char *
 ccm_reason_name(enum ccm_reason reason)
 {
 	return name_of(reason_names, CCM_REASON_COUNT, reason);
+}
+
+const char *
+ccm_verdict_name(enum ccm_verdict verdict)
+{
+	return name_of(verdict_names, CCM_VERDICT_COUNT, verdict);
+}
+
+const char *
+ccm_advice_name(enum ccm_advice advice)
+{
+	return name_of(advice_names, CCM_ADVICE_COUNT, advice);
 }
 
 const char *

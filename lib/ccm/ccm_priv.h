@@ -6,6 +6,7 @@
 
 #include "ccm.h"
 #include "ccm_session.h"
+#include "ccm_verdict.h"
 
 #include "rdma_emul.h"
 
@@ -103,7 +104,8 @@ struct ccm_peer {
 	uint32_t index;
 	struct ccm_partner_config cfg;
 	struct ccm_session session;
-	struct remu_channel *channel; /* of the engine that owns the bootstrap queue pair */
+	struct ccm_judgement judgement; /* as of the last turn */
+	struct remu_channel *channel;	/* of the engine that owns the bootstrap queue pair */
 	enum ccm_link_state qp_state;
 	uint32_t qp_pending; /* verbs or work requests under way */
 	bool synced;	     /* a READ has come back in this PSN sequence: WRITEs may follow */
@@ -171,6 +173,11 @@ void ccm__pump(struct ccm *ccm, struct ccm_peer *peer);
 /* Whether all verbs that set the queue pair up have been posted. */
 bool ccm__opened(const struct ccm_peer *peer);
 
+/* ccm_client.c */
+
+/* Tell all clients the advice on a partner. */
+void ccm__clients_advise(struct ccm *ccm, const struct ccm_peer *peer);
+
 /* ccm_ports.c */
 
 /* Begin a job; its end comes out of ccm__ports_advance(). */
@@ -198,3 +205,5 @@ void ccm__ports_tell_down(struct ccm *ccm, struct ccm_peer *peer, enum ccm_reaso
 
 void ccm__snapshot(struct ccm *ccm);
 void ccm__record_event(struct ccm *ccm, const struct ccm_peer *peer, const struct ccm_move *move);
+void ccm__record_verdict(struct ccm *ccm, const struct ccm_peer *peer,
+	const struct ccm_judgement *judgement);

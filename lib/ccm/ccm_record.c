@@ -40,7 +40,11 @@ struct record_wire {
 	char name[CCM_NAME_LEN];
 	uint32_t start_psn;
 	uint32_t sequences;
-	uint8_t reserved1[88];
+	char boot_name[CCM_NAME_LEN];
+	uint32_t boot_budget_ms;
+	uint32_t boot_idle_ms;
+	uint16_t boot_stages;
+	uint8_t reserved1[46];
 	uint64_t seq_back;
 	uint32_t reserved2;
 	uint32_t crc; /* over all bytes before it */
@@ -77,7 +81,11 @@ AT(reserved0, 111);
 AT(name, 112);
 AT(start_psn, 144);
 AT(sequences, 148);
-AT(reserved1, 152);
+AT(boot_name, 152);
+AT(boot_budget_ms, 184);
+AT(boot_idle_ms, 188);
+AT(boot_stages, 192);
+AT(reserved1, 194);
 AT(seq_back, 240);
 AT(reserved2, 248);
 AT(crc, 252);
@@ -138,10 +146,14 @@ ccm_record_encode(const struct ccm_record *rec, uint8_t out[CCM_RECORD_SIZE])
 		.role = rec->role,
 		.start_psn = rec->start_psn,
 		.sequences = rec->sequences,
+		.boot_budget_ms = rec->boot_budget_ms,
+		.boot_idle_ms = rec->boot_idle_ms,
+		.boot_stages = rec->boot_stages,
 		.seq_back = rec->seq,
 	};
 
 	memcpy(wire.name, rec->name, strnlen(rec->name, sizeof(wire.name) - 1));
+	memcpy(wire.boot_name, rec->boot_name, strnlen(rec->boot_name, sizeof(wire.boot_name) - 1));
 	wire.crc = ccm_crc32c(&wire, offsetof(struct record_wire, crc));
 	memcpy(out, &wire, sizeof(wire));
 }
@@ -153,12 +165,12 @@ all_bytes_are(const uint8_t *p, size_t len, uint8_t value)
 }
 
 static bool
-name_ok(const char *name)
+name_ok(const char *name, bool may_be_empty)
 {
 	size_t len = strnlen(name, CCM_NAME_LEN);
 	size_t i;
 
-	if (len == 0 || len == CCM_NAME_LEN)
+	if ((len == 0 && !may_be_empty) || len == CCM_NAME_LEN)
 		return false;
 	for (i = 0; i < len; i++) {
 		if (name[i] < 0x20 || name[i] > 0x7e)
@@ -189,7 +201,9 @@ values_ok(const struct record_wire *w)
 	if (w->version != 0 && (w->version < w->version_min || w->version > w->version_max))
 		return false;
 	return path_mtu_ok(w->path_mtu) && w->n_ports <= CCM_MAX_PORTS && phase_ok(w->phase) &&
-		w->role < CCM_ROLE_COUNT && w->start_psn <= 0xffffff && name_ok(w->name);
+		w->role < CCM_ROLE_COUNT && w->start_psn <= 0xffffff && name_ok(w->name, false) &&
+		name_ok(w->boot_name, true) &&
+		(w->boot_stages == 0 || w->boot_stage <= w->boot_stages);
 }
 
 enum ccm_record_verdict
@@ -237,8 +251,12 @@ ccm_record_decode(const uint8_t in[CCM_RECORD_SIZE], struct ccm_record *out)
 		.role = w.role,
 		.start_psn = w.start_psn,
 		.sequences = w.sequences,
+		.boot_budget_ms = w.boot_budget_ms,
+		.boot_idle_ms = w.boot_idle_ms,
+		.boot_stages = w.boot_stages,
 	};
 	memcpy(out->name, w.name, strlen(w.name));
+	memcpy(out->boot_name, w.boot_name, strlen(w.boot_name));
 	return CCM_RECORD_OK;
 }
 

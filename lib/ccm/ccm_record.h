@@ -41,9 +41,13 @@ struct ccm_record {
 	uint16_t version;	 /**< agreed: version_min to version_max; 0: none yet */
 	uint16_t path_mtu;	 /**< for client ports: 256, 512, 1024, 2048 or 4096 bytes */
 	uint16_t n_ports;	 /**< the sender's ports for this attempt, 0 to CCM_MAX_PORTS */
-	uint16_t boot_stage;	 /**< the sender's own scale */
+	uint16_t boot_stage;	 /**< how far it has booted, up to boot_stages unless that is 0 */
+	uint16_t boot_stages;	 /**< the stage that is the last; 0: it tells no stages */
 	uint32_t boot_progress;	 /**< counts within the stage; the sender's own scale */
-	uint8_t phase;		 /**< enum ccm_state, but never CCM_CLOSING */
+	uint32_t boot_budget_ms; /**< longest time without progress in this stage; 0: no limit */
+	uint32_t boot_idle_ms;	 /**< since stage or progress last changed, by its own clock */
+	char boot_name[CCM_NAME_LEN]; /**< name of the stage: as name; may be empty */
+	uint8_t phase;		      /**< enum ccm_state, but never CCM_CLOSING */
 	uint8_t reason;		 /**< enum ccm_reason; a newer partner may send values beyond it */
 	uint8_t role;		 /**< enum ccm_role */
 	uint32_t start_psn;	 /**< first PSN of the sender's running sequence, 24 bits */

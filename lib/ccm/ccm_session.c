@@ -12,6 +12,7 @@ enum {
 	/* How long a leaving node answers READs, so that the partner can see why. */
 	LEAVE_MIN_NS = 20 * 1000 * 1000,
 	LEAVE_MAX_NS = 500 * 1000 * 1000,
+	EXCUSE_AGAIN = 10, /* detection times before another stall of ours is excused wholly */
 };
 
 void
@@ -30,6 +31,15 @@ ccm_session_init(struct ccm_session *s, const struct ccm_session_config *cfg,
 	s->seq = 1;
 	s->n_attempts = 1;
 	s->search_pause_ns = cfg->beat_ns;
+}
+
+/* Since our stage or progress last changed. */
+static uint32_t
+boot_idle_ms(const struct ccm_session *s)
+{
+	uint64_t ms = (s->now_ns - s->boot_since_ns) / 1000000;
+
+	return s->boot.stages == 0 ? 0 : (uint32_t)ccm__min(ms, UINT32_MAX);
 }
 
 void
@@ -54,8 +64,11 @@ ccm_session_record(struct ccm_session *s, struct ccm_record *out)
 		.version = s->version,
 		.path_mtu = s->cfg.path_mtu,
 		.n_ports = (uint16_t)(s->ports >= CCM_PORTS_CREATED ? s->map.n_entries : 0),
-		.boot_stage = s->boot_stage,
-		.boot_progress = s->boot_progress,
+		.boot_stage = s->boot.stage,
+		.boot_stages = s->boot.stages,
+		.boot_progress = s->boot.progress,
+		.boot_budget_ms = s->boot.budget_ms,
+		.boot_idle_ms = boot_idle_ms(s),
 		.phase = (uint8_t)(s->state == CCM_CLOSING ? CCM_DOWN : s->state),
 		.reason = (uint8_t)(s->state == CCM_REFUSED ? s->reason : CCM_REASON_NONE),
 		.role = s->cfg.role,
@@ -63,6 +76,16 @@ ccm_session_record(struct ccm_session *s, struct ccm_record *out)
 		.sequences = s->sequences,
 	};
 	memcpy(out->name, s->cfg.name, sizeof(out->name));
+	memcpy(out->boot_name, s->boot.name, sizeof(out->boot_name));
+}
+
+void
+ccm_session_boot(struct ccm_session *s, const struct ccm_boot_status *boot, uint64_t now)
+{
+	if (boot->stage != s->boot.stage || boot->progress != s->boot.progress)
+		s->boot_since_ns = now;
+	s->boot = *boot;
+	s->now_ns = now;
 }
 
 bool
@@ -134,6 +157,25 @@ leave_done(struct ccm_session *s, uint64_t now)
 	return ccm__new_attempt(s) | ccm__set_state(s, CCM_DOWN, CCM_REASON_STOPPED, now);
 }
 
+/*
+ * R10: while we were away ourselves, silence says nothing about the partner. Late means later than
+ * the deadline, so a loop that sleeps until then is not. After a stall the detection time begins
+ * anew; but not again and again, lest a loop that is always late never notices anything: then only
+ * the time that it was late for does not count.
+ */
+static void
+excuse(struct ccm_session *s, uint64_t late, uint64_t now)
+{
+	if (late > s->cfg.beat_ns &&
+		(s->excused_ns == 0 || now - s->excused_ns > EXCUSE_AGAIN * s->cfg.dead_after_ns)) {
+		s->excused_ns = now;
+		s->awake_since_ns = now;
+		s->last_beat_ns = now;
+	} else {
+		s->last_beat_ns = ccm__min(now, s->last_beat_ns + late);
+	}
+}
+
 static uint32_t
 on_timer(struct ccm_session *s, uint64_t now)
 {
@@ -142,12 +184,7 @@ on_timer(struct ccm_session *s, uint64_t now)
 	if (now >= s->next_tick_ns) {
 		uint64_t late = now - s->next_tick_ns;
 
-		/*
-		 * R10: while we were away ourselves, silence says nothing about the partner. Late
-		 * means later than the deadline, so a loop that sleeps until then is not.
-		 */
-		s->last_beat_ns = late > s->cfg.beat_ns ? now
-							: ccm__min(now, s->last_beat_ns + late);
+		excuse(s, late, now);
 		s->next_tick_ns = now + s->cfg.beat_ns;
 		s->beat++;
 		act |= CCM_ACT_PUBLISH;
@@ -223,7 +260,11 @@ on_read_ok(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
 	s->search_pause_ns = s->cfg.beat_ns;
 	s->last_answer_ns = now;
 	if (in->record->beat != s->seen.beat || in->record->nonce != s->seen.nonce)
-		s->last_beat_ns = now;
+		s->last_beat_ns = s->partner_beat_ns = now;
+	if (s->partner_boot_ns == 0 || in->record->boot_stage != s->seen.boot_stage ||
+		in->record->boot_progress != s->seen.boot_progress ||
+		in->record->boot_id != s->seen.boot_id)
+		s->partner_boot_ns = now;
 	if (is_news(in->record, &s->seen))
 		s->progress = true;
 	s->seen = *in->record;
@@ -279,6 +320,7 @@ on_slot(struct ccm_session *s, const struct ccm_record *rec, uint64_t now)
 		return 0;
 	}
 	s->slot = *rec;
+	s->last_slot_ns = now;
 	/* Who writes is not silent: ask at the next beat, however long we had meant to wait. */
 	s->search_pause_ns = s->cfg.beat_ns;
 	if (s->io == CCM_IO_IDLE)
@@ -407,6 +449,7 @@ on_start(struct ccm_session *s, uint64_t now)
 		return 0;
 	s->next_beat_ns = now;
 	s->next_tick_ns = now;
+	s->awake_since_ns = now;
 	return ccm__set_state(s, CCM_SEARCH, CCM_REASON_NO_ANSWER, now);
 }
 
@@ -448,6 +491,7 @@ uint32_t
 ccm_session_step(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
 {
 	s->n_moves = 0;
+	s->now_ns = now;
 	if (s->state == CCM_DOWN && in->kind != CCM_IN_START)
 		return on_while_down(s, in);
 	switch (in->kind) {

@@ -130,17 +130,23 @@ struct ccm_session {
 	uint64_t next_tick_ns;	/**< when our own beat counter moves on */
 	uint64_t hold_until_ns; /**< no beat before this: attempts keep failing */
 	uint64_t search_pause_ns;
-	uint64_t last_answer_ns; /**< last valid record READ */
-	uint64_t last_beat_ns;	 /**< when the partner's beat counter last moved */
+	uint64_t last_answer_ns;  /**< last valid record READ */
+	uint64_t last_beat_ns;	  /**< start of the partner's detection time: see R10 */
+	uint64_t partner_beat_ns; /**< when its beat counter last moved; 0: never */
+	uint64_t partner_boot_ns; /**< when its boot stage or progress last changed; 0: never */
+	uint64_t last_slot_ns;	  /**< when it last wrote into our slot; 0: never */
+	uint64_t awake_since_ns;  /**< end of our last stall that was excused, or our start (R10) */
+	uint64_t excused_ns;	  /**< the former; 0: none yet */
 	uint64_t leave_by_ns;
 	uint32_t failures; /**< attempts abandoned since a session has lasted */
 
-	uint64_t seq;  /**< of the next record */
-	uint64_t beat; /**< our beat counter: tells that this core is alive */
-	uint16_t boot_stage;
-	uint32_t boot_progress;
-	uint32_t start_psn; /**< of the running PSN sequence on the bootstrap connection */
-	uint32_t sequences; /**< how many have begun */
+	uint64_t seq;		     /**< of the next record */
+	uint64_t beat;		     /**< our beat counter: tells that this core is alive */
+	struct ccm_boot_status boot; /**< our own */
+	uint64_t boot_since_ns;	     /**< when its stage or progress last changed */
+	uint64_t now_ns;	     /**< of the last input */
+	uint32_t start_psn;	     /**< of the running PSN sequence on the bootstrap connection */
+	uint32_t sequences;	     /**< how many have begun */
 
 	uint64_t since_ns;   /**< of the current state */
 	uint64_t io_mark_ns; /**< when the READ or WRITE under way was posted */
@@ -176,6 +182,9 @@ void ccm_session_init(struct ccm_session *s, const struct ccm_session_config *cf
  * One input. @return CCM_ACT_* bits
  */
 uint32_t ccm_session_step(struct ccm_session *s, const struct ccm_input *in, uint64_t now_ns);
+
+/** How far we have booted. What it says is taken as it is. */
+void ccm_session_boot(struct ccm_session *s, const struct ccm_boot_status *boot, uint64_t now_ns);
 
 /** Our record as it is to be published now. Takes the next sequence number. */
 void ccm_session_record(struct ccm_session *s, struct ccm_record *out);

@@ -14,7 +14,7 @@
 enum { READ_TRIES = 10000 }; /* a control core that was stopped while it wrote must not hang us */
 
 static void
-fill_partner(const struct ccm_peer *peer, struct ccm_partner_status *out)
+fill_partner(const struct ccm_peer *peer, uint64_t now, struct ccm_partner_status *out)
 {
 	const struct ccm_session *s = &peer->session;
 
@@ -30,9 +30,18 @@ fill_partner(const struct ccm_peer *peer, struct ccm_partner_status *out)
 		.partner_version_max = s->seen.version_max,
 		.version = s->version,
 		.path_mtu = s->bound != 0 ? s->path_mtu : 0,
-		.partner_boot_stage = s->seen.boot_stage,
+		.verdict = (uint8_t)peer->judgement.verdict,
+		.advice = (uint8_t)peer->judgement.advice,
+		.partner_boot =
+			{
+				.stage = s->seen.boot_stage,
+				.stages = s->seen.boot_stages,
+				.progress = s->seen.boot_progress,
+				.budget_ms = s->seen.boot_budget_ms,
+			},
+		.judged_ns = now,
+		.evidence = peer->judgement.evidence,
 		.n_ports = (uint16_t)peer->ports.n,
-		.partner_boot_progress = s->seen.boot_progress,
 		.qpn = peer->cfg.qpn,
 		.remote_qpn = peer->cfg.remote_qpn,
 		.features = s->features,
@@ -50,6 +59,7 @@ fill_partner(const struct ccm_peer *peer, struct ccm_partner_status *out)
 		.setup_ns = s->setup_ns,
 	};
 	memcpy(out->step_ns, s->step_ns, sizeof(out->step_ns));
+	memcpy(out->partner_boot.name, s->seen.boot_name, sizeof(out->partner_boot.name));
 }
 
 static void
@@ -72,7 +82,7 @@ static void
 publish_peer(const struct ccm *ccm, struct ccm_peer *peer)
 {
 	rte_seqcount_write_begin(&peer->seq);
-	fill_partner(peer, &peer->shown);
+	fill_partner(peer, ccm->now_ns, &peer->shown);
 	peer->n_ports_shown = peer->ports.n;
 	for (uint32_t i = 0; i < peer->ports.n; i++)
 		fill_port(ccm, peer, i, &peer->ports_shown[i]);
@@ -118,25 +128,44 @@ ccm__snapshot(struct ccm *ccm)
 		ccm->next_snapshot_ns = ccm->now_ns + CCM_SNAPSHOT_NS;
 }
 
-void
-ccm__record_event(struct ccm *ccm, const struct ccm_peer *peer, const struct ccm_move *move)
+static void
+record_event(struct ccm *ccm, const struct ccm_peer *peer, struct ccm_event event)
 {
-	struct ccm_event event = {
-		.time_ns = ccm->now_ns,
-		.nonce = peer->session.nonce,
-		.partner_nonce = peer->session.bound,
-		.seq = ccm->n_events + 1,
-		.partner_id = peer->cfg.id,
-		.from = (uint8_t)move->from,
-		.to = (uint8_t)move->to,
-		.reason = (uint8_t)move->reason,
-	};
-
+	event.time_ns = ccm->now_ns;
+	event.nonce = peer->session.nonce;
+	event.partner_nonce = peer->session.bound;
+	event.seq = ccm->n_events + 1;
+	event.partner_id = peer->cfg.id;
 	rte_seqcount_write_begin(&ccm->events_seq);
 	ccm->events[ccm->n_events++ % CCM_EVENTS] = event;
 	rte_seqcount_write_end(&ccm->events_seq);
 	if (ccm->env.event != NULL)
 		ccm->env.event(ccm->env.ctx, &event);
+}
+
+void
+ccm__record_event(struct ccm *ccm, const struct ccm_peer *peer, const struct ccm_move *move)
+{
+	record_event(ccm, peer,
+		(struct ccm_event){
+			.kind = CCM_EVENT_STATE,
+			.from = (uint8_t)move->from,
+			.to = (uint8_t)move->to,
+			.reason = (uint8_t)move->reason,
+		});
+}
+
+void
+ccm__record_verdict(struct ccm *ccm, const struct ccm_peer *peer,
+	const struct ccm_judgement *judgement)
+{
+	record_event(ccm, peer,
+		(struct ccm_event){
+			.kind = CCM_EVENT_VERDICT,
+			.from = (uint8_t)peer->judgement.verdict,
+			.to = (uint8_t)judgement->verdict,
+			.reason = (uint8_t)judgement->reason,
+		});
 }
 
 /* Copy until no write came in between. @return false when the writer stands still in one */

@@ -369,13 +369,13 @@ assert_bound() {
 	wait_for 10 smoke_bound || fail "the nodes are not bound to each other: $BOUND_STATE"
 }
 
-# events A|B: all that are kept, as a JSON list, oldest first.
+# events A|B: state changes that are kept, as a JSON list, oldest first.
 events() {
 	local page next=''
 	while :; do
 		page=$(telemetry "${PAIR_PREFIX[$1]}" "/ccm/events${next:+,$next}") ||
 			fail "node $1: no answer to /ccm/events"
-		jq -c '.[].events | to_entries[].value' <<<"$page"
+		jq -c '.[].events | to_entries[].value | select(.kind == "state")' <<<"$page"
 		next=$(jq -r '.[].next // empty' <<<"$page")
 		[ -n "$next" ] || break
 	done | jq -cs 'sort_by(.seq)'

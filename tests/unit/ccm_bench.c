@@ -41,6 +41,8 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 		assert_int_equal(c->ups, c->downs);
 		c->reason = ev->reason;
 		break;
+	case CCM_CLIENT_ADVICE:
+		break;
 	case CCM_CLIENT_COMPLETED:
 		/* Never after DOWN. */
 		assert_int_equal(c->ups, c->downs + 1);

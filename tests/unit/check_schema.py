@@ -18,6 +18,7 @@ except ImportError:
 # Bad files that a schema accepts: it cannot relate two keys, and JSON itself does not tell 1.0
 # from 1, nor what becomes of a key given twice, nor how long a number may be.
 NOT_EXPRESSIBLE = {
+    "boot-stage-twice",
     "beat-equals-dead-after",
     "beat-too-slow",
     "client-memory-too-little",

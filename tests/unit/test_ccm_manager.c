@@ -133,6 +133,8 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 		n->exchanging = false;
 		n->verified = false;
 		break;
+	case CCM_CLIENT_ADVICE:
+		break;
 	case CCM_CLIENT_COMPLETED:
 		assert_int_equal(n->ups, n->downs + 1);
 		n->completions++;

@@ -69,6 +69,27 @@ static const struct ccm_record up = {
 	.name = "a-name-of-thirty-one-characters",
 };
 
+static const struct ccm_record booting = {
+	.seq = 9,
+	.nonce = 0x0123456789abcdef,
+	.boot_id = 0xfedcba9876543210,
+	.cluster_hash = 0xb86add05a40f186b,
+	.beat = 3,
+	.src_id = 1,
+	.dst_id = 2,
+	.version_min = 1,
+	.version_max = 1,
+	.path_mtu = 1024,
+	.boot_stage = 2,
+	.boot_stages = 0x0405,
+	.boot_progress = 0x61626364,
+	.boot_budget_ms = 0x91929394,
+	.boot_idle_ms = 0xa1a2a3a4,
+	.boot_name = "mount-root",
+	.phase = CCM_SEARCH,
+	.name = "node-a",
+};
+
 static void
 assert_record_equal(const struct ccm_record *a, const struct ccm_record *b)
 {
@@ -98,8 +119,12 @@ assert_record_equal(const struct ccm_record *a, const struct ccm_record *b)
 	SAME(role);
 	SAME(start_psn);
 	SAME(sequences);
+	SAME(boot_stages);
+	SAME(boot_budget_ms);
+	SAME(boot_idle_ms);
 #undef SAME
 	assert_memory_equal(a->name, b->name, sizeof(a->name));
+	assert_memory_equal(a->boot_name, b->boot_name, sizeof(a->boot_name));
 }
 
 static void
@@ -180,18 +205,26 @@ hash64__never_zero(void **st)
 	assert_true(ccm_hash64(zero, sizeof(zero)) == 1);
 }
 
+static const struct {
+	const char *file;
+	const struct ccm_record *rec;
+} golden[] = {
+	{"record-search.bin", &search},
+	{"record-up.bin", &up},
+	{"record-booting.bin", &booting},
+};
+
 static void
 encode__golden(void **st)
 {
 	uint8_t want[CCM_RECORD_SIZE + 1], got[CCM_RECORD_SIZE];
 
 	(void)st;
-	assert_int_equal(vector_read("record-search.bin", want, sizeof(want)), CCM_RECORD_SIZE);
-	ccm_record_encode(&search, got);
-	assert_memory_equal(got, want, CCM_RECORD_SIZE);
-	assert_int_equal(vector_read("record-up.bin", want, sizeof(want)), CCM_RECORD_SIZE);
-	ccm_record_encode(&up, got);
-	assert_memory_equal(got, want, CCM_RECORD_SIZE);
+	for (size_t i = 0; i < sizeof(golden) / sizeof(golden[0]); i++) {
+		assert_int_equal(vector_read(golden[i].file, want, sizeof(want)), CCM_RECORD_SIZE);
+		ccm_record_encode(golden[i].rec, got);
+		assert_memory_equal(got, want, CCM_RECORD_SIZE);
+	}
 }
 
 static void
@@ -218,12 +251,11 @@ decode__golden(void **st)
 	struct ccm_record got;
 
 	(void)st;
-	vector_read("record-search.bin", buf, sizeof(buf));
-	assert_int_equal(ccm_record_decode(buf, &got), CCM_RECORD_OK);
-	assert_record_equal(&got, &search);
-	vector_read("record-up.bin", buf, sizeof(buf));
-	assert_int_equal(ccm_record_decode(buf, &got), CCM_RECORD_OK);
-	assert_record_equal(&got, &up);
+	for (size_t i = 0; i < sizeof(golden) / sizeof(golden[0]); i++) {
+		vector_read(golden[i].file, buf, sizeof(buf));
+		assert_int_equal(ccm_record_decode(buf, &got), CCM_RECORD_OK);
+		assert_record_equal(&got, golden[i].rec);
+	}
 }
 
 static void
@@ -310,7 +342,16 @@ static const struct patch patches[] = {
 	{144, 4, 0xffffff, CCM_RECORD_OK}, /* start_psn */
 	{144, 4, 0x1000000, CCM_RECORD_VALUE},
 	{148, 4, 0xffffffff, CCM_RECORD_OK}, /* sequences */
-	{152, 8, 1, CCM_RECORD_OK},
+	{152, 1, 0, CCM_RECORD_OK}, /* boot_name */
+	{152, 1, 'k', CCM_RECORD_OK},
+	{152, 1, '\n', CCM_RECORD_VALUE},
+	{152, 1, 0x7f, CCM_RECORD_VALUE},
+	{183, 1, 'k', CCM_RECORD_OK},  /* behind the zero: ignored */
+	{184, 4, 0xffffffff, CCM_RECORD_OK}, /* boot_budget_ms */
+	{188, 4, 0xffffffff, CCM_RECORD_OK}, /* boot_idle_ms */
+	{192, 2, 0x5151, CCM_RECORD_VALUE}, /* boot_stages: below the stage */
+	{192, 2, 0x5152, CCM_RECORD_OK},
+	{194, 8, 1, CCM_RECORD_OK},
 	{248, 4, 1, CCM_RECORD_OK},
 	{112, 1, 0, CCM_RECORD_VALUE}, /* name */
 	{113, 1, 0, CCM_RECORD_OK},
@@ -479,6 +520,13 @@ random_record(uint64_t *state, struct ccm_record *r)
 	r->phase = phases[rnd_below(state, sizeof(phases))];
 	r->reason = (uint8_t)rnd64(state);
 	r->role = (uint8_t)rnd_below(state, CCM_ROLE_COUNT);
+	r->boot_stages = (uint16_t)rnd64(state);
+	if (r->boot_stages != 0)
+		r->boot_stage %= r->boot_stages;
+	r->boot_budget_ms = (uint32_t)rnd64(state);
+	r->boot_idle_ms = (uint32_t)rnd64(state);
+	for (uint32_t i = rnd_below(state, sizeof(r->boot_name)); i-- > 0;)
+		r->boot_name[i] = (char)(' ' + rnd_below(state, 95));
 	r->start_psn = (uint32_t)rnd_below(state, 0x1000000);
 	r->sequences = (uint32_t)rnd64(state);
 	for (uint32_t i = 0; i < name_len; i++)

@@ -1004,6 +1004,13 @@ r10__who_was_away_accuses_nobody(void **state)
 		assert_true(t.now - begin <= 3 * (uint64_t)DEAD);
 		assert_int_equal(t.s.last_down_reason, CCM_REASON_NO_ANSWER);
 	}
+	/* One that is always very late does too, since it is not excused wholly each time. */
+	go(UP_READ);
+	for (uint32_t turns = 0; turns < 100000 && t.s.state == CCM_UP; turns++) {
+		t.now = ccm_session_deadline(&t.s) + BEAT + BEAT / 2;
+		feed(CCM_IN_TIMER);
+	}
+	assert_int_not_equal(t.s.state, CCM_UP);
 }
 
 /* ---- beats, pauses, deadlines ---- */

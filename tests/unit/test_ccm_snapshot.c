@@ -172,6 +172,18 @@ struct live {
 };
 
 /* What must hold at the end of every turn of a whole manager. */
+/* Whether an event begins where the last one of its kind ended. */
+static bool
+follows(const struct ccm_event *events, uint32_t i)
+{
+	uint32_t before = i;
+
+	while (before-- > 0)
+		if (events[before].kind == events[i].kind)
+			return events[i].from == events[before].to;
+	return true;
+}
+
 static void *
 live_reader(void *arg)
 {
@@ -196,8 +208,7 @@ live_reader(void *arg)
 		}
 		n = ccm_read_events(l->ccm, events, CCM_EVENTS);
 		for (uint32_t i = 1; i < n; i++)
-			l->bad += events[i].seq != events[i - 1].seq + 1 ||
-				events[i].from != events[i - 1].to;
+			l->bad += events[i].seq != events[i - 1].seq + 1 || !follows(events, i);
 	}
 	return NULL;
 }

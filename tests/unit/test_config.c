@@ -46,7 +46,7 @@
 #define SIZE "4KiB to 1TiB"
 #define PARTNERS "a list of 1 to 64 objects"
 #define ROLE "storage or application"
-#define ROOT_KEYS "node, port, bootstrap, partners, clients, timing, protocol"
+#define ROOT_KEYS "node, port, bootstrap, partners, clients, boot_stages, timing, protocol"
 #define NODE_KEYS "id, name, cluster, role, memory_limit"
 #define PARTNER_KEYS "id, mac, ip, qpn, remote_qpn, va, rkey, slot_rkey, directory_rkey"
 
@@ -198,6 +198,13 @@ static const struct {
 	/* 34 */
 	{"mtu-575", "port.mtu", "575 is out of range", "576 to 9216"},
 	{"mtu-9217", "port.mtu", "9217 is out of range", "576 to 9216"},
+	{"boot-stage-without-name", "boot_stages[0].name", "missing",
+		"1 to 31 of A-Z a-z 0-9 . _ -, each once"},
+	{"boot-stage-twice", "boot_stages[1].name", "\"kernel\" is also in boot_stages[0]",
+		"1 to 31 of A-Z a-z 0-9 . _ -, each once"},
+	{"boot-stage-budget", "boot_stages[0].budget_ms", "86400001 is out of range",
+		"0 to 86400000"},
+	{"boot-stages-too-many", "boot_stages", "has 33 elements", "a list of 0 to 32 objects"},
 	{"arp-number", "port.arp", "1 is not a boolean", "true or false"},
 	{"arp-string", "port.arp", "\"on\" is not a boolean", "true or false"},
 	{"slot-rkey-0", "partners[0].slot_rkey", "0 is out of range", "1 to 0xffffffff"},
@@ -486,6 +493,12 @@ load__limits(void **state)
 	assert_int_equal(cfg.ccm.timing.retry_cnt, 7);
 	assert_int_equal(cfg.ccm.timing.search_us, 10000000);
 	assert_int_equal(cfg.idle_sleep_us, 1000000);
+	assert_int_equal(cfg.n_boot_stages, 2);
+	assert_string_equal(cfg.boot_stages[0].name, "firmware");
+	assert_int_equal(cfg.boot_stages[0].budget_ms, 86400000);
+	assert_int_equal(cfg.boot_stages[0].script_ms, 86400000);
+	assert_int_equal(cfg.boot_stages[0].progress_ms, 86400000);
+	assert_int_equal(cfg.boot_stages[1].budget_ms, 0);
 	assert_int_equal(cfg.ccm.version_max, 65535);
 
 	load_good(DATA "good/limits-low.json");

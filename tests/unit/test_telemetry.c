@@ -3,6 +3,7 @@
  * The telemetry commands against a made-up node. rte_telemetry is replaced by a model of the one
  * in DPDK 22.11: the same limits, but what it would refuse or cut off fails the test.
  */
+#include "boot.h"
 #include "ccm.h"
 #include "config.h"
 #include "exercise.h"
@@ -151,6 +152,7 @@ static struct {
 
 static struct remu_engine *engines[ENGINES_MAX];
 static struct data_lcore lcores[ENGINES_MAX];
+static struct node_boot boot;
 static struct telemetry_source source;
 
 int
@@ -348,6 +350,7 @@ make_node(uint32_t partners, uint32_t n_engines)
 		.n_engines = n_engines,
 		.port = (struct remu_port *)&node.info,
 		.exercise = (struct exercise *)&node.n_exercise,
+		.boot = &boot,
 		.now_ns = now_ns,
 		.start_ns = node.now - UINT64_C(61999999999),
 	};
@@ -377,6 +380,8 @@ make_large_node(void)
 		memset(&node.partners[i], 0x80, sizeof(node.partners[i]));
 		node.partners[i].last_down_reason = CCM_REASON_PARTNER_WENT_BACK;
 		node.partners[i].since_ns = 0;
+		memset(node.partners[i].partner_boot.name, '\\', CCM_NAME_LEN - 1);
+		node.partners[i].partner_boot.name[CCM_NAME_LEN - 1] = '\0';
 		node.now = UINT64_MAX;
 	}
 }
@@ -478,7 +483,8 @@ test_commands(void **state)
 {
 	static const char *const names[] = {"/ccm/status", "/ccm/partners", "/ccm/partner",
 		"/ccm/clients", "/ccm/ports", "/ccm/events", "/ccm/timing", "/ccm/exercise",
-		"/remu/stats", "/remu/qps", "/remu/drops", "/remu/port"};
+		"/ccm/boot", "/ccm/boot/stage", "/remu/stats", "/remu/qps", "/remu/drops",
+		"/remu/port"};
 
 	(void)state;
 	make_node(1, 1);
@@ -529,9 +535,13 @@ test_partner(void **state)
 		.partner_version_max = 3,
 		.version = 2,
 		.path_mtu = 1024,
-		.partner_boot_stage = 4,
+		.verdict = CCM_VERDICT_STUCK,
+		.advice = CCM_ADVICE_TAKE_OVER,
+		.partner_boot =
+			{.stage = 4, .stages = 9, .progress = 6, .budget_ms = 700, .name = "mount"},
+		.judged_ns = node.now - 1000,
+		.evidence = {.answer_age_ns = 2000, .beat_age_ns = CCM_NEVER, .link_up = true},
 		.n_ports = 5,
-		.partner_boot_progress = 6,
 		.qpn = 7,
 		.remote_qpn = 8,
 		.features = 0xf,
@@ -551,13 +561,16 @@ test_partner(void **state)
 	CHECK("/ccm/partner", "64999", "id", "64999", "state", "up", "reason", "waiting",
 		"last_down_reason", "partner_hung", "partner_state", "ready", "partner_reason",
 		"port_map", "role", "application", "version", "2", "path_mtu", "1024", "boot_stage",
-		"4", "boot_progress", "6", "since_ms", "123", "last_answer_ms", "4", "sessions",
-		"11", "attempts", "10", "beats", "12", "reads_failed", "13", "writes_failed", "14",
-		"records_bad", "15", "setup_us", "46", "nonce", "0xffffffffffffffff",
-		"partner_nonce", "0x0000000000abcdef", "ports", "5", "mac", "02:00:00:ab:cd:ef",
-		"ip", "192.0.2.3", "va", "0x0000123456789000", "rkey", "0xc0ffee00", "qpn", "7",
-		"remote_qpn", "8", "version_min", "1", "version_max", "3", "features",
-		"0x000000000000000f", "boot_id", "0x0000000000000009", "error", "nothing");
+		"4", "boot_progress", "6", "boot_stages", "9", "boot_budget_ms", "700", "boot_name",
+		"mount", "verdict", "stuck", "advice", "take_over", "answer_age_us", "3",
+		"beat_age_us", "-1", "link_up", "1", "since_ms", "123", "last_answer_ms", "4",
+		"sessions", "11", "attempts", "10", "beats", "12", "reads_failed", "13",
+		"writes_failed", "14", "records_bad", "15", "setup_us", "46", "nonce",
+		"0xffffffffffffffff", "partner_nonce", "0x0000000000abcdef", "ports", "5", "mac",
+		"02:00:00:ab:cd:ef", "ip", "192.0.2.3", "va", "0x0000123456789000", "rkey",
+		"0xc0ffee00", "qpn", "7", "remote_qpn", "8", "version_min", "1", "version_max", "3",
+		"features", "0x000000000000000f", "boot_id", "0x0000000000000009", "error",
+		"nothing");
 	CHECK("/ccm/partners", NULL, "total", "2", "next", "nothing", "partners.partner_64999.id",
 		"64999", "partners.partner_64999.nonce", "0xffffffffffffffff",
 		"partners.partner_65000.last_answer_ms", "0", "partners.partner_65000.since_ms",
@@ -620,6 +633,33 @@ test_events(void **state)
 		"0xffffffffffffffff");
 	CHECK("/ccm/events", "2", "events.event_3", "nothing", "events.event_2", "object");
 	CHECK("/ccm/events", "0", "events", "object", "events.event_1", "nothing");
+}
+
+static void
+test_boot(void **state)
+{
+	(void)state;
+	make_node(1, 1);
+	CHECK("/ccm/boot", NULL, "stage", "0", "name", "", "total", "0");
+	CHECK("/ccm/boot/stage", "kernel", "error",
+		"no such stage: see boot_stages in the configuration");
+	node.cfg.boot_stages[0] = (struct node_boot_stage){.name = "kernel", .budget_ms = 5};
+	node.cfg.boot_stages[1] = (struct node_boot_stage){.name = "running"};
+	node.cfg.n_boot_stages = 2;
+	node_boot_init(&boot, &node.cfg, 0);
+	CHECK("/ccm/boot", NULL, "stage", "1", "name", "kernel", "progress", "0", "budget_ms", "5",
+		"total", "2", "stages", "object");
+	CHECK("/ccm/boot/stage", "running,4294967295", "name", "running", "progress", "4294967295");
+	CHECK("/ccm/boot", NULL, "stage", "1"); /* the control core has not seen it yet */
+	assert_true(node_boot_poll(&boot, 1));
+	CHECK("/ccm/boot", NULL, "stage", "2", "name", "running", "progress", "4294967295");
+	CHECK("/ccm/boot/stage", "", "error", "a name is missing");
+	CHECK("/ccm/boot/stage", "run", "error",
+		"no such stage: see boot_stages in the configuration");
+	CHECK("/ccm/boot/stage", "running,", "error",
+		"a parameter is not a decimal number of 32 bits");
+	CHECK("/ccm/boot/stage", "running,1,2", "error", "too many parameters");
+	assert_false(node_boot_poll(&boot, 2));
 }
 
 static void
@@ -812,7 +852,8 @@ test_stopped(void **state)
 	node_telemetry_stop();
 	memset(&source, 0xff, sizeof(source));
 	for (uint32_t c = 0; c < n_commands; c++)
-		CHECK(commands[c].name, NULL, "error", "the node has stopped", "id", "nothing");
+		CHECK(commands[c].name, strstr(commands[c].name, "/stage") != NULL ? "a" : NULL,
+			"error", "the node has stopped", "id", "nothing");
 }
 
 static int
@@ -833,6 +874,7 @@ main(void)
 		cmocka_unit_test(test_partner),
 		cmocka_unit_test(test_clients_and_ports),
 		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_boot),
 		cmocka_unit_test(test_timing),
 		cmocka_unit_test(test_exercise),
 		cmocka_unit_test(test_engines),
