@@ -336,6 +336,7 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 	case CCM_CLIENT_COMPLETED:
 		on_completed(client, ev);
 		break;
+	case CCM_CLIENT_RELEASED: /* the buffers are used again at UP, which is later */
 	case CCM_CLIENT_ADVICE:
 		break;
 	}

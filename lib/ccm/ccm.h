@@ -204,6 +204,7 @@ struct ccm_boot_status {
 enum ccm_client_event_kind {
 	CCM_CLIENT_UP,	      /**< ports to a partner may be used: port[], n_ports */
 	CCM_CLIENT_DOWN,      /**< they may not be used any more: reason */
+	CCM_CLIENT_RELEASED,  /**< they are gone, and with them all use of the client's buffers */
 	CCM_CLIENT_COMPLETED, /**< a work request has ended: port[0], wr_id, status */
 	CCM_CLIENT_ADVICE,    /**< the advice on a partner has changed: judgement */
 };
@@ -223,8 +224,8 @@ struct ccm_client_event {
 
 /**
  * Tells a client what happens. Called from ccm_poll() on the control core; may call
- * ccm_port_post(). For each partner UP and DOWN alternate strictly; work requests that were under
- * way when a session ends are flushed and not reported.
+ * ccm_port_post(). For each partner UP and DOWN alternate strictly, and RELEASED follows DOWN before
+ * the next UP; work requests that were under way when a session ends are flushed and not reported.
  */
 typedef void (*ccm_client_fn)(void *ctx, const struct ccm_client_event *event);
 
@@ -315,7 +316,8 @@ enum ccm_port_op {
 /**
  * Post a READ or WRITE on a port.
  *
- * @param local   must stay valid until CCM_CLIENT_COMPLETED or CCM_CLIENT_DOWN
+ * @param local   must stay as it is until CCM_CLIENT_COMPLETED or, when the session has ended before,
+ *                CCM_CLIENT_RELEASED: until then packets may still be sent from it or put into it
  * @param offset  into the partner's region, bytes
  * @return 0, -ENOTCONN (port is not up), -EINVAL (out of the region), -EAGAIN (queue full)
  */

@@ -60,6 +60,7 @@ init_peer(struct ccm *ccm, uint32_t index)
 	struct ccm_peer *peer = &ccm->peers[index];
 	uint8_t *base = (uint8_t *)ccm->env.memory + (size_t)index * CCM_PEER_SIZE;
 	struct ccm_session_config cfg;
+	uint64_t nonce, spare;
 
 	peer->index = index;
 	peer->cfg = ccm->cfg.partners[index];
@@ -78,8 +79,9 @@ init_peer(struct ccm *ccm, uint32_t index)
 		peer->writes[w].directory = base + OFF_DIRS + w * CCM_DIRECTORY_MAX;
 	}
 	cfg = session_config(ccm, &peer->cfg);
-	ccm_session_init(&peer->session, &cfg, ccm->wants, 0, ccm__rand_nonzero(ccm),
-		ccm__rand_nonzero(ccm));
+	nonce = ccm__rand_nonzero(ccm); /* in this order with every compiler */
+	spare = ccm__rand_nonzero(ccm);
+	ccm_session_init(&peer->session, &cfg, ccm->wants, 0, nonce, spare);
 	rte_seqcount_init(&peer->seq);
 	peer->judgement.verdict = CCM_VERDICT_UNREACHABLE; /* nothing is known yet */
 	peer->judgement.advice = CCM_ADVICE_UNSURE;

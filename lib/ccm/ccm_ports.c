@@ -213,6 +213,48 @@ post_next(struct ccm *ccm, struct ccm_peer *peer)
 	return 0;
 }
 
+/* Each client's ports stand together, because the map is sorted by its name. */
+static void
+tell(struct ccm *ccm, struct ccm_peer *peer, enum ccm_client_event_kind kind,
+	enum ccm_reason reason)
+{
+	struct ccm_port_set *set = &peer->ports;
+	struct ccm_port ports[CCM_MAX_PORTS];
+
+	for (uint32_t i = 0, n; i < set->n; i += n) {
+		struct ccm_client *client = &ccm->clients[set->slots[i].client];
+
+		for (n = 0; i + n < set->n && set->slots[i + n].client == set->slots[i].client; n++)
+			ports[n] = set->slots[i + n].port;
+		if (kind == CCM_CLIENT_UP) {
+			client->ups++;
+			client->partners_up++;
+		} else if (kind == CCM_CLIENT_DOWN) {
+			client->downs++;
+			client->partners_up--;
+		}
+		if (client->fn != NULL)
+			client->fn(client->ctx,
+				&(struct ccm_client_event){
+					.kind = kind,
+					.partner_id = peer->cfg.id,
+					.n_ports = (uint16_t)n,
+					.ports = ports,
+					.reason = reason,
+					.now_ns = ccm->now_ns,
+				});
+	}
+}
+
+/* Until now the data core may have sent from clients' buffers, or put data into them. */
+static void
+release(struct ccm *ccm, struct ccm_peer *peer)
+{
+	if (peer->ports.release_due)
+		tell(ccm, peer, CCM_CLIENT_RELEASED, peer->session.last_down_reason);
+	peer->ports.release_due = false;
+}
+
 enum ccm_input_kind
 ccm__ports_advance(struct ccm *ccm, struct ccm_peer *peer)
 {
@@ -239,8 +281,10 @@ ccm__ports_advance(struct ccm *ccm, struct ccm_peer *peer)
 	set->job = CCM_JOB_NONE;
 	if (set->failed)
 		return CCM_IN_PORTS_FAILED;
-	if (job == CCM_JOB_DESTROY)
+	if (job == CCM_JOB_DESTROY) {
+		release(ccm, peer);
 		set->n = 0;
+	}
 	return done[job];
 }
 
@@ -318,39 +362,6 @@ ccm__ports_describe(const struct ccm_peer *peer, struct ccm_directory *dir)
 	}
 }
 
-/* Each client's ports stand together, because the map is sorted by its name. */
-static void
-tell(struct ccm *ccm, struct ccm_peer *peer, enum ccm_client_event_kind kind,
-	enum ccm_reason reason)
-{
-	struct ccm_port_set *set = &peer->ports;
-	struct ccm_port ports[CCM_MAX_PORTS];
-
-	for (uint32_t i = 0, n; i < set->n; i += n) {
-		struct ccm_client *client = &ccm->clients[set->slots[i].client];
-
-		for (n = 0; i + n < set->n && set->slots[i + n].client == set->slots[i].client; n++)
-			ports[n] = set->slots[i + n].port;
-		if (kind == CCM_CLIENT_UP) {
-			client->ups++;
-			client->partners_up++;
-		} else {
-			client->downs++;
-			client->partners_up--;
-		}
-		if (client->fn != NULL)
-			client->fn(client->ctx,
-				&(struct ccm_client_event){
-					.kind = kind,
-					.partner_id = peer->cfg.id,
-					.n_ports = (uint16_t)n,
-					.ports = ports,
-					.reason = reason,
-					.now_ns = ccm->now_ns,
-				});
-	}
-}
-
 void
 ccm__ports_tell_up(struct ccm *ccm, struct ccm_peer *peer)
 {
@@ -362,6 +373,7 @@ void
 ccm__ports_tell_down(struct ccm *ccm, struct ccm_peer *peer, enum ccm_reason reason)
 {
 	peer->ports.up = false;
+	peer->ports.release_due = true;
 	tell(ccm, peer, CCM_CLIENT_DOWN, reason);
 }
 

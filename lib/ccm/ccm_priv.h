@@ -78,6 +78,7 @@ struct ccm_port_set {
 	bool failed;
 	bool destroy_wanted; /* as soon as nothing is under way */
 	bool up;	     /* clients may post */
+	bool release_due;    /* clients have been told DOWN: tell them when the ports are gone */
 	struct ccm_port_slot slots[CCM_MAX_PORTS];
 };
 

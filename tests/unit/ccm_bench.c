@@ -32,6 +32,7 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 	switch (ev->kind) {
 	case CCM_CLIENT_UP:
 		assert_int_equal(c->ups, c->downs);
+		assert_int_equal(c->releases, c->downs);
 		c->ups++;
 		c->n_ports = ev->n_ports;
 		memcpy(c->ports, ev->ports, ev->n_ports * sizeof(c->ports[0]));
@@ -40,6 +41,16 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 		c->downs++;
 		assert_int_equal(c->ups, c->downs);
 		c->reason = ev->reason;
+		break;
+	case CCM_CLIENT_RELEASED:
+		c->releases++;
+		assert_int_equal(c->ups, c->downs);
+		assert_int_equal(c->releases, c->downs);
+		assert_int_equal(ev->n_ports, c->n_ports);
+		/* No engine knows them any more: nothing can use a buffer. */
+		for (uint32_t i = 0; i < ev->n_ports; i++)
+			for (uint32_t e = 0; e < c->bench->n_engines; e++)
+				assert_null(remu_qp_find(c->bench->engines[e], ev->ports[i].qpn));
 		break;
 	case CCM_CLIENT_ADVICE:
 		break;
@@ -119,10 +130,12 @@ node_config(const struct ccm_bench_config *cfg)
 static void
 register_clients(struct ccm_bench *b, const struct ccm_client_config *clients, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
+		b->clients[i].bench = b;
 		assert_int_equal(ccm_client_register(b->ccm, &clients[i], on_client, &b->clients[i],
 					 &b->clients[i].handle),
 			0);
+	}
 }
 
 void

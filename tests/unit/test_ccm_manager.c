@@ -46,6 +46,7 @@ struct node {
 	/* What the client of this node has seen. */
 	uint32_t ups;
 	uint32_t downs;
+	uint32_t releases;
 	uint32_t completions;
 	uint32_t exchanges;
 	uint32_t mismatches;
@@ -123,6 +124,7 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 	switch (ev->kind) {
 	case CCM_CLIENT_UP:
 		assert_int_equal(n->ups, n->downs);
+		assert_int_equal(n->releases, n->downs);
 		n->ups++;
 		n->port = ev->ports[0];
 		exchange(n);
@@ -132,6 +134,11 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 		assert_int_equal(n->ups, n->downs);
 		n->exchanging = false;
 		n->verified = false;
+		break;
+	case CCM_CLIENT_RELEASED:
+		n->releases++;
+		assert_int_equal(n->ups, n->downs);
+		assert_int_equal(n->releases, n->downs);
 		break;
 	case CCM_CLIENT_ADVICE:
 		break;
@@ -197,7 +204,7 @@ node_start(struct world *w, uint32_t i)
 	env.memory_size = n->memory_size;
 	assert_int_equal(ccm_create(&cfg, &env, &n->ccm), 0);
 	assert_int_equal(ccm_client_register(n->ccm, &client, on_client, n, &handle), 0);
-	n->ups = n->downs = n->completions = n->exchanges = n->mismatches = 0;
+	n->ups = n->downs = n->releases = n->completions = n->exchanges = n->mismatches = 0;
 	n->exchanging = n->verified = false;
 	n->world = w;
 	n->running = true;
