@@ -26,6 +26,7 @@ stopped=${EPOCHREALTIME/[.,]/}
 reads=$(ask B /remu/stats .reads_executed)
 wait_side 10 A /ccm/partner,2 '.state != "up"'
 log "A saw it $(((${EPOCHREALTIME/[.,]/} - stopped) / 1000)) ms after the stop"
+wait_side 10 A /ccm/partner,2 '.verdict == "hung" and .advice == "take_over"'
 assert_eq "reason at A" partner_hung "$(ask A /ccm/partner,2 .last_down_reason)"
 ! grep -q resumed "$TMP/stop.out" || fail "A saw it only after B had been resumed"
 sleep 0.5

@@ -389,6 +389,7 @@ events() {
 #   $IF_A $MAC_A  ------------  $IF_B $MAC_B
 #
 # No IPv6, no ARP, no address: nothing but our frames. Offloads off where the kernel lets us.
+# With BAD_CABLE=yes the cable goes through a third namespace, where bad_cable() spoils it.
 make_veth() {
 	local mtu=${1:-1500} ns ifname mac side
 	need_root
@@ -405,9 +406,11 @@ make_veth() {
 			[ ! -e "$file" ] || echo 1 >"$file"
 		done'
 	done
-	ip -n "$NS_A" link add "$IF_A" address "$MAC_A" mtu "$mtu" type veth \
-		peer name "$IF_B" netns "$NS_B" address "$MAC_B" mtu "$mtu" 2>/dev/null ||
-		skip "cannot make veth pairs"
+	if [ -n "${BAD_CABLE:-}" ]; then
+		smoke_bad_cable "$mtu"
+	else
+		smoke_cable "$NS_A" "$IF_A" "$NS_B" "$IF_B" "$mtu"
+	fi
 	for side in A B; do
 		if [ "$side" = A ]; then
 			ns=$NS_A ifname=$IF_A mac=$MAC_A
@@ -425,6 +428,44 @@ make_veth() {
 	done
 	wait_for 5 smoke_link_up "$NS_A" "$IF_A" || fail "link of $IF_A does not come up"
 	wait_for 5 smoke_link_up "$NS_B" "$IF_B" || fail "link of $IF_B does not come up"
+}
+
+# smoke_cable NAMESPACE INTERFACE NAMESPACE INTERFACE MTU
+smoke_cable() {
+	ip -n "$1" link add "$2" mtu "$5" type veth peer name "$4" netns "$3" mtu "$5" 2>/dev/null ||
+		skip "cannot make veth pairs"
+}
+
+# Two cables, and between them a process that passes frames on, or not.
+smoke_bad_cable() {
+	local ns=ccm$$m
+	[ -x "$BUILD/tests/link/lossy_wire" ] || fail "no lossy_wire in ${BUILD}; build it first"
+	ip netns add "$ns" 2>/dev/null || skip "cannot make network namespaces"
+	SMOKE_NAMESPACES+=("$ns")
+	smoke_cable "$NS_A" "$IF_A" "$ns" wire_a "$1"
+	smoke_cable "$NS_B" "$IF_B" "$ns" wire_b "$1"
+	ip -n "$ns" link set dev wire_a arp off multicast off up
+	ip -n "$ns" link set dev wire_b arp off multicast off up
+	mkfifo "$TMP/wire.in"
+	ip netns exec "$ns" "$BUILD/tests/link/lossy_wire" wire_a wire_b \
+		<"$TMP/wire.in" >"$TMP/wire.out" 2>&1 &
+	exec {WIRE_FD}>"$TMP/wire.in"
+	wait_for 10 grep -q ready "$TMP/wire.out" || fail "lossy_wire: $(cat "$TMP/wire.out")"
+}
+
+# bad_cable NAME=VALUE...: what the cable does from now on, as lossy_wire has it; what is not named
+# stays. "stats" prints its counters.
+bad_cable() {
+	local lines
+	lines=$(wc -l <"$TMP/wire.out")
+	printf '%s\n' "$*" >&"$WIRE_FD"
+	wait_for 10 smoke_wire_answered "$lines" || fail "lossy_wire does not answer"
+	WIRE_ANSWER=$(tail -n 1 "$TMP/wire.out")
+	[ "${WIRE_ANSWER%% *}" = ok ] || fail "lossy_wire refuses: $*"
+}
+
+smoke_wire_answered() {
+	[ "$(wc -l <"$TMP/wire.out")" -gt "$1" ]
 }
 
 smoke_link_up() {
