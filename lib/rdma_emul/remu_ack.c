@@ -524,6 +524,13 @@ time_out(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 }
 
 void
+remu__req_again(struct remu_engine *e, struct remu_qp *qp)
+{
+	if (qp->req.una_psn != qp->req.sent_psn && qp->req.rnr_until == 0)
+		go_back(e, qp);
+}
+
+void
 remu__req_timeout(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 {
 	struct remu_requester *rq = &qp->req;

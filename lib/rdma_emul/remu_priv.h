@@ -396,6 +396,12 @@ remu__redo_active(const struct remu_requester *rq)
 enum remu_drop remu__req_response(struct remu_engine *e, struct remu_qp *qp,
 	const struct roce_packet *pkt, uint64_t now);
 void remu__req_timeout(struct remu_engine *e, struct remu_qp *qp, uint64_t now);
+
+/*
+ * Send at once again what is under way: the peer has begun anew, so what it got before is lost. Costs
+ * no retry.
+ */
+void remu__req_again(struct remu_engine *e, struct remu_qp *qp);
 void remu__req_cnp(struct remu_engine *e, struct remu_qp *qp, uint64_t now);
 
 /* remu_resp.c */

@@ -539,6 +539,7 @@ remu__resp_request(struct remu_engine *e, struct remu_qp *qp, const struct roce_
 		rs->synced = true;
 		rs->message = REMU_MSG_NONE;
 		e->stats.resyncs++;
+		remu__req_again(e, qp);
 	}
 	if (!rs->synced) {
 		/* A READ of anything but the status record: say so, or a wrong key looks like silence. */

@@ -276,6 +276,35 @@ remu_engine_tx__one_packet_at_a_time(void **state)
 	bench_close(&b);
 }
 
+/* What was sent to the peer before it began is lost: it goes out again at once, not after a timeout. */
+static void
+resync__what_is_under_way_goes_out_again(void **state)
+{
+	const struct frame *f;
+	struct bench b;
+	uint32_t psn;
+
+	(void)state;
+	bench_open(&b, &(struct wire_config){.flags = REMU_QP_BOOTSTRAP, .sq_psn = 70});
+	region(&b, SYNC_KEY, REMU_ACCESS_REMOTE_READ | REMU_ACCESS_RESYNC, SYNC_LEN);
+	post(&b, 1, REMU_WR_RDMA_READ, memory + 4096, 8);
+	f = bench_tx(&b);
+	assert_int_equal(f->pkt.f.opcode, ROCE_READ_REQUEST);
+	psn = f->pkt.f.psn;
+	bench_expect_silence(&b);
+	assert_int_equal(request(&b, ROCE_READ_REQUEST, 4711, SYNC_KEY, SYNC_LEN), REMU_DROP_NONE);
+	for (uint32_t reads = 0, i = 0; i < 2; i++) {
+		f = bench_tx(&b);
+		assert_non_null(f);
+		reads += f->pkt.f.opcode == ROCE_READ_REQUEST && f->pkt.f.psn == psn;
+		assert_int_equal(reads, i); /* behind the answer */
+	}
+	bench_expect_silence(&b);
+	assert_int_equal(remu_engine_stats(b.e)->timeouts, 0);
+	assert_int_equal(remu_engine_stats(b.e)->retransmits, 1);
+	bench_close(&b);
+}
+
 int
 main(void)
 {
@@ -287,6 +316,7 @@ main(void)
 		cmocka_unit_test(on_rnr_nak__behind_a_read_without_answer),
 		cmocka_unit_test(check_peer__cnp_from_another_port),
 		cmocka_unit_test(resync__answers_to_earlier_lives_are_dropped),
+		cmocka_unit_test(resync__what_is_under_way_goes_out_again),
 		cmocka_unit_test(find_record__the_newest_of_one_psn),
 		cmocka_unit_test(remu_engine_tx__one_packet_at_a_time),
 	};
