@@ -232,6 +232,12 @@ check_timing(struct node_loader *l, const struct ccm_timing *t)
 			": timing.retry_us: %u is not less than dead_after_us (%u); "
 			"allowed: %u to %u",
 			t->retry_us, t->dead_after_us, RETRY_MIN, t->dead_after_us - 1);
+	if (t->retry_us * (t->retry_cnt + 1u) >= t->dead_after_us)
+		return node_fail(l,
+			": timing.retry_us: %u, sent %u times, is not less than dead_after_us "
+			"(%u): one lost request would look like a dead partner; allowed: %u to %u",
+			t->retry_us, t->retry_cnt + 1u, t->dead_after_us, RETRY_MIN,
+			(t->dead_after_us - 1) / (t->retry_cnt + 1u));
 	if (t->search_us < t->beat_us)
 		return node_fail(l,
 			": timing.search_us: %u is less than beat_us (%u); "

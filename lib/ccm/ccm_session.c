@@ -93,7 +93,8 @@ ccm_session_directory_due(const struct ccm_session *s)
 {
 	if (s->bound == 0 || s->state == CCM_LEAVING)
 		return false;
-	return !(s->seen.nonce == s->bound && s->seen.dir_seen == s->dir_crc) &&
+	return !(s->seen.nonce == s->bound && s->seen.echo == s->nonce &&
+		       s->seen.dir_seen == s->dir_crc) &&
 		!(s->slot.nonce == s->bound && s->slot.echo == s->nonce &&
 			s->slot.dir_seen == s->dir_crc);
 }

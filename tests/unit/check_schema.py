@@ -36,6 +36,7 @@ NOT_EXPRESSIBLE = {
     "partner-mac-twice",
     "qpn-decimal-too-large",
     "qpn-twice",
+    "retries-reach-dead-after",
     "retry-equals-dead-after",
     "search-below-beat",
     "version-min-over-max",

@@ -221,6 +221,10 @@ static const struct {
 		"10000 is less than 3 times beat_us (10000)", "30000 to 100000000"},
 	{"beat-too-slow", "timing.dead_after_us", "2999 is less than 3 times beat_us (1000)",
 		"3000 to 100000000"},
+	{"retries-reach-dead-after", "timing.retry_us",
+		"1000, sent 8 times, is not less than dead_after_us (8000): one lost request "
+		"would look like a dead partner",
+		"20 to 999"},
 	{"retry-equals-dead-after", "timing.retry_us", "3000 is not less than dead_after_us (3000)",
 		"20 to 2999"},
 	{"search-below-beat", "timing.search_us", "999 is less than beat_us (1000)",
