@@ -336,6 +336,8 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 	case CCM_CLIENT_COMPLETED:
 		on_completed(client, ev);
 		break;
+	case CCM_CLIENT_GONE:
+		break;
 	}
 }
 

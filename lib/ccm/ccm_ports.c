@@ -57,25 +57,26 @@ ccm__ports_create(struct ccm *ccm, struct ccm_peer *peer)
 {
 	const struct ccm_port_map *map = &peer->session.map;
 	struct ccm_port_set *set = &peer->ports;
-	uint64_t offset = 0;
 
 	set->n = map->n_entries;
 	for (uint32_t i = 0; i < set->n; i++) {
+		const struct ccm_port_map_entry *entry = &map->entries[i];
 		struct ccm_port_slot *slot = &set->slots[i];
+		struct ccm_client *client = &ccm->clients[ccm->places[entry->mine]];
 
 		memset(slot, 0, sizeof(*slot));
-		slot->client = map->entries[i].mine;
+		slot->client = ccm->places[entry->mine];
+		client->n_ports++;
 		/* A domain of its own: the key opens this port's queue pair alone. */
 		slot->pd = (peer->index + 1) << 16 | (i + 1);
 		slot->port = (struct ccm_port){
 			.partner_id = peer->cfg.id,
-			.index = map->entries[i].index,
+			.index = entry->index,
 			.handle = peer->index << 16 | i,
-			.memory = peer->port_memory + offset,
-			.length = map->entries[i].length,
+			.memory = peer->port_memory + client->offset + entry->index * entry->length,
+			.length = entry->length,
 		};
 		draw(ccm, peer, i);
-		offset += map->entries[i].length;
 	}
 	begin(set, CCM_JOB_CREATE);
 }
@@ -239,8 +240,11 @@ ccm__ports_advance(struct ccm *ccm, struct ccm_peer *peer)
 	set->job = CCM_JOB_NONE;
 	if (set->failed)
 		return CCM_IN_PORTS_FAILED;
-	if (job == CCM_JOB_DESTROY)
+	if (job == CCM_JOB_DESTROY) {
+		for (uint32_t i = 0; i < set->n; i++)
+			ccm->clients[set->slots[i].client].n_ports--;
 		set->n = 0;
+	}
 	return done[job];
 }
 
@@ -270,7 +274,7 @@ ccm__ports_work_done(struct ccm *ccm, struct ccm_peer *peer, uint32_t index,
 {
 	struct ccm_port_set *set = &peer->ports;
 	struct ccm_port_slot *slot = &set->slots[index];
-	const struct ccm_client *client = &ccm->clients[slot->client];
+	struct ccm_client *client = &ccm->clients[slot->client];
 	struct ccm_client_event event;
 
 	if (slot->wr_head == slot->wr_tail)
@@ -287,15 +291,17 @@ ccm__ports_work_done(struct ccm *ccm, struct ccm_peer *peer, uint32_t index,
 	};
 	slot->completed += wc->status == REMU_WC_SUCCESS;
 	slot->errors += wc->status != REMU_WC_SUCCESS;
+	client->completed += wc->status == REMU_WC_SUCCESS;
+	client->errors += wc->status != REMU_WC_SUCCESS;
 	if (!set->up)
 		return true;
-	if (client->fn != NULL)
+	if (client->up >> peer->index & 1 && client->fn != NULL)
 		client->fn(client->ctx, &event);
 	return wc->status == REMU_WC_SUCCESS;
 }
 
 void
-ccm__ports_describe(const struct ccm_peer *peer, struct ccm_directory *dir)
+ccm__ports_describe(const struct ccm *ccm, const struct ccm_peer *peer, struct ccm_directory *dir)
 {
 	const struct ccm_port_set *set = &peer->ports;
 
@@ -307,7 +313,7 @@ ccm__ports_describe(const struct ccm_peer *peer, struct ccm_directory *dir)
 		const struct ccm_port_slot *slot = &set->slots[i];
 
 		dir->ports[i] = (struct ccm_directory_port){
-			.client = (uint16_t)slot->client,
+			.client = ccm->clients[slot->client].index,
 			.index = slot->port.index,
 			.qpn = slot->port.qpn,
 			.psn = slot->psn,
@@ -316,6 +322,21 @@ ccm__ports_describe(const struct ccm_peer *peer, struct ccm_directory *dir)
 			.length = slot->port.length,
 		};
 	}
+}
+
+/* Note that a client is told. @return false when it is not to be told: it would be out of turn */
+static bool
+turns(struct ccm_client *client, const struct ccm_peer *peer, bool up)
+{
+	uint64_t bit = UINT64_C(1) << peer->index;
+
+	if (((client->up & bit) != 0) == up || (up && client->life == CCM_CLIENT_LEAVING))
+		return false;
+	client->up ^= bit;
+	client->ups += up;
+	client->downs += !up;
+	client->partners_up = (uint16_t)__builtin_popcountll(client->up);
+	return true;
 }
 
 /* Each client's ports stand together, because the map is sorted by its name. */
@@ -331,14 +352,7 @@ tell(struct ccm *ccm, struct ccm_peer *peer, enum ccm_client_event_kind kind,
 
 		for (n = 0; i + n < set->n && set->slots[i + n].client == set->slots[i].client; n++)
 			ports[n] = set->slots[i + n].port;
-		if (kind == CCM_CLIENT_UP) {
-			client->ups++;
-			client->partners_up++;
-		} else {
-			client->downs++;
-			client->partners_up--;
-		}
-		if (client->fn != NULL)
+		if (turns(client, peer, kind == CCM_CLIENT_UP) && client->fn != NULL)
 			client->fn(client->ctx,
 				&(struct ccm_client_event){
 					.kind = kind,
@@ -398,5 +412,6 @@ ccm_port_post(struct ccm *ccm, uint32_t handle, enum ccm_port_op op, void *local
 		return rc;
 	slot->wr_ids[slot->wr_tail++ % CCM_PORT_DEPTH] = wr_id;
 	slot->posted++;
+	ccm->clients[slot->client].posted++;
 	return 0;
 }

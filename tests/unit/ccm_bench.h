@@ -45,6 +45,7 @@ struct ccm_bench_client {
 	struct ccm_client *handle;
 	uint32_t ups;
 	uint32_t downs;
+	uint32_t gone;
 	uint32_t n_ports;
 	enum ccm_reason reason; /* of the last DOWN */
 	struct ccm_port ports[CCM_MAX_PORTS];
