@@ -338,6 +338,7 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 		break;
 	case CCM_CLIENT_RELEASED: /* the buffers are used again at UP, which is later */
 	case CCM_CLIENT_ADVICE:
+	case CCM_CLIENT_GONE:
 		break;
 	}
 }

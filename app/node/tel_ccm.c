@@ -252,29 +252,69 @@ tel_answer_partner(struct tel_object *top, const struct tel_args *args)
 	return NULL;
 }
 
+#define CLIENT(key, member, type) \
+	{ \
+		key, offsetof(struct ccm_client_status, member), type \
+	}
+
+static const struct tel_field client_fields[] = {
+	CLIENT("ports", ports, TEL_U16),
+	CLIENT("memory_bytes", memory, TEL_U64),
+	CLIENT("partners_up", partners_up, TEL_U16),
+	CLIENT("ups", ups, TEL_U64),
+	CLIENT("downs", downs, TEL_U64),
+	CLIENT("posted", posted, TEL_U64),
+	CLIENT("completed", completed, TEL_U64),
+	CLIENT("errors", errors, TEL_U64),
+	{0},
+};
+
+/* With each partner a word, and how often there is each word. */
+static struct tel_object
+client_object(const struct ccm_client_status *st)
+{
+	struct tel_object o = tel_object_new(), partners = tel_object_new();
+	uint32_t counts[CCM_CLIENT_STATE_COUNT] = {0};
+	char key[TEL_KEY_LEN];
+
+	tel_put_text(&o, "name", st->name);
+	tel_put_fields(&o, client_fields, st);
+	for (uint32_t i = 0; i < app_source->cfg->ccm.n_partners; i++) {
+		partner_key(key, i);
+		tel_put_text(&partners, key, ccm_client_state_name(st->states[i]));
+		if (st->states[i] < CCM_CLIENT_STATE_COUNT)
+			counts[st->states[i]]++;
+	}
+	for (uint32_t i = 0; i < CCM_CLIENT_STATE_COUNT; i++) {
+		if (i == CCM_CLIENT_CONNECTED) /* partners_up */
+			continue;
+		snprintf(key, sizeof(key), "partners_%s", ccm_client_state_name(i));
+		tel_put_u64(&o, key, counts[i]);
+	}
+	tel_put_object(&o, "partners", &partners);
+	return o;
+}
+
 const char *
 tel_answer_clients(struct tel_object *top, const struct tel_args *args)
 {
 	struct ccm_client_status clients[CCM_MAX_CLIENTS];
 	uint32_t n = ccm_read_clients(app_source->ccm, clients, CCM_MAX_CLIENTS);
-	struct tel_object list = tel_object_new();
+	struct tel_list list = tel_list_new(top);
+	uint32_t i = args->n > 0 ? args->v[0] : 0;
 
-	(void)args;
-	for (uint32_t i = 0; i < n; i++) {
-		struct tel_object o = tel_object_new();
+	for (; i < n; i++) {
+		struct tel_object o = client_object(&clients[i]);
 		char key[TEL_KEY_LEN];
 
-		tel_put_text(&o, "name", clients[i].name);
-		tel_put_u64(&o, "ports", clients[i].ports);
-		tel_put_u64(&o, "memory_bytes", clients[i].memory);
-		tel_put_u64(&o, "partners_up", clients[i].partners_up);
-		tel_put_u64(&o, "ups", clients[i].ups);
-		tel_put_u64(&o, "downs", clients[i].downs);
 		snprintf(key, sizeof(key), "client_%u", i);
-		tel_put_object(&list, key, &o);
+		if (!tel_list_add(&list, key, &o))
+			break;
 	}
 	tel_put_u64(top, "total", n);
-	tel_put_object(top, "clients", &list);
+	if (i < n)
+		tel_put_u64(top, "next", i);
+	tel_put_object(top, "clients", &list.object);
 	return NULL;
 }
 

@@ -90,7 +90,7 @@ static const struct command {
 	{"/ccm/status", "State of this node. No parameters.", 0, tel_answer_status},
 	{"/ccm/partners", "State of partners. Parameter: [first]", 1, tel_answer_partners},
 	{"/ccm/partner", "All about one partner. Parameter: id", 1, tel_answer_partner},
-	{"/ccm/clients", "Clients and their sessions. No parameters.", 0, tel_answer_clients},
+	{"/ccm/clients", "Clients and their partners. Parameter: [first]", 1, tel_answer_clients},
 	{"/ccm/ports", "Clients' ports. Parameters: [id, or 0: all][,first]", 2, tel_answer_ports},
 	{"/ccm/events", "State changes, newest first. Parameter: [newest seq]", 1,
 		tel_answer_events},

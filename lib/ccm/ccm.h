@@ -77,7 +77,7 @@ enum ccm_reason {
 	CCM_REASON_PARTNER_HUNG = 13,	   /**< it answers READs, but its beats stand still */
 	CCM_REASON_PORT_MAP = 14,	   /**< both sides computed different port maps */
 	CCM_REASON_PORT_FAILED = 15,	   /**< our ports could not be created or connected */
-	CCM_REASON_CLIENTS_CHANGED = 16,   /**< clients were added or removed here */
+	CCM_REASON_CLIENTS_CHANGED = 16,   /**< with the clients of now, the ports are others */
 	CCM_REASON_STOPPED = 17,	   /**< we stop */
 	CCM_REASON_WAITING = 18,	   /**< partner found; handshake under way */
 	CCM_REASON_PORT_ERROR = 19,	   /**< a client port's queue pair failed */
@@ -207,6 +207,7 @@ enum ccm_client_event_kind {
 	CCM_CLIENT_RELEASED,  /**< they are gone, and with them all use of the client's buffers */
 	CCM_CLIENT_COMPLETED, /**< a work request has ended: port[0], wr_id, status */
 	CCM_CLIENT_ADVICE,    /**< the advice on a partner has changed: judgement */
+	CCM_CLIENT_GONE,      /**< the last call: a removed client's ports and memory are free */
 };
 
 struct ccm_client_event {
@@ -223,9 +224,15 @@ struct ccm_client_event {
 };
 
 /**
- * Tells a client what happens. Called from ccm_poll() on the control core; may call
- * ccm_port_post(). For each partner UP and DOWN alternate strictly, and RELEASED follows DOWN before
- * the next UP; work requests that were under way when a session ends are flushed and not reported.
+ * Tells a client what happens. Called from ccm_poll() and ccm_stop() on the control core; may call
+ * ccm_port_post(), ccm_client_register() and ccm_client_unregister(), also for itself. For each
+ * partner UP and DOWN alternate strictly, over the client's whole life, and RELEASED follows DOWN
+ * before the next UP; work requests that were under way when a session ends are flushed and not
+ * reported.
+ *
+ * After ccm_client_unregister() no UP comes any more, but the DOWNs and RELEASEDs that are due do, and
+ * after them GONE: the last call ever. Until then `ctx` and the buffers of work requests must stay
+ * valid.
  */
 typedef void (*ccm_client_fn)(void *ctx, const struct ccm_client_event *event);
 
@@ -276,14 +283,35 @@ int ccm_create(const struct ccm_config *cfg, const struct ccm_env *env, struct c
 void ccm_destroy(struct ccm *ccm);
 
 /**
- * Register a client. Before the first ccm_poll().
+ * Register a client, at any time: also while sessions are up, and from a client's callback. The
+ * next ccm_poll() tells the partners. Where a partner has a client of this name already, the
+ * session with it ends (CCM_REASON_CLIENTS_CHANGED) and comes back with the ports of both; other
+ * sessions go on undisturbed. Does not block or allocate.
  *
+ * Its memory holds zeros, or what a removed client has left there.
+ *
+ * @param cfg  copied; the partner may ask for less, then that is what both get
  * @param fn   may be NULL
+ * @param out  valid until ccm_client_unregister()
  * @return 0, -EINVAL (name, ports or memory out of range), -EEXIST (name), -ENOSPC (too many
- *         clients or ports), -ENOMEM (memory does not fit), -EBUSY (polling has begun)
+ *         clients or ports), -ENOMEM (no room for its memory in one piece; what a removed client
+ *         has counts until its CCM_CLIENT_GONE), -EBUSY (a removed client of this name, or too
+ *         many of them, are not gone yet: try again later)
  */
 int ccm_client_register(struct ccm *ccm, const struct ccm_client_config *cfg, ccm_client_fn fn,
 	void *ctx, struct ccm_client **out);
+
+/**
+ * Remove a client, at any time: also while a session comes up or ends, and from a client's
+ * callback, its own too. The pointer is invalid from here on, its ports are not to be used any
+ * more. Where it has ports the session ends (CCM_REASON_CLIENTS_CHANGED), all clients are told
+ * DOWN, and it comes back without this one; other sessions go on undisturbed. When the last of its
+ * ports is destroyed, and so its work flushed, its memory is free and it is told CCM_CLIENT_GONE:
+ * from a later ccm_poll(), or from here when polling has not begun. Does not block.
+ *
+ * @return 0, or -EINVAL (not a registered client)
+ */
+int ccm_client_unregister(struct ccm *ccm, struct ccm_client *client);
 
 /** One turn of all state machines. @return true when something happened */
 bool ccm_poll(struct ccm *ccm, uint64_t now_ns);
@@ -384,6 +412,18 @@ struct ccm_port_status {
 	uint64_t errors;
 };
 
+/** How a client stands with one partner. */
+enum ccm_client_state {
+	CCM_CLIENT_NO_SESSION, /**< the partner's clients are not known: no session */
+	CCM_CLIENT_WAITING,    /**< the partner has no client of this name: ours waits for it */
+	CCM_CLIENT_CONNECTING, /**< both have it; the session is being set up */
+	CCM_CLIENT_CONNECTED,  /**< its ports may be used */
+	CCM_CLIENT_REFUSED,    /**< less than CCM_PORT_MEMORY_MIN per port is what both offer */
+	CCM_CLIENT_STATE_COUNT
+};
+
+const char *ccm_client_state_name(enum ccm_client_state state);
+
 struct ccm_client_status {
 	char name[CCM_NAME_LEN];
 	uint16_t ports;
@@ -391,6 +431,10 @@ struct ccm_client_status {
 	uint16_t partners_up; /**< sessions in which it has ports that may be used */
 	uint64_t ups;
 	uint64_t downs;
+	uint64_t posted; /**< work requests, over all its ports, partners and sessions */
+	uint64_t completed;
+	uint64_t errors; /**< ended with an error, or flushed at the end of a session */
+	uint8_t states[CCM_MAX_PARTNERS]; /**< enum ccm_client_state, by index of the partner */
 };
 
 /*
@@ -402,7 +446,7 @@ int ccm_read_partner(const struct ccm *ccm, uint32_t index, struct ccm_partner_s
 /** @return ports filled, at most max */
 uint32_t ccm_read_ports(const struct ccm *ccm, uint32_t partner_index, struct ccm_port_status *out,
 	uint32_t max);
-/** @return clients filled, at most max */
+/** Without removed ones. @return clients filled, at most max */
 uint32_t ccm_read_clients(const struct ccm *ccm, struct ccm_client_status *out, uint32_t max);
 /** The newest events, oldest first. @return events filled, at most max */
 uint32_t ccm_read_events(const struct ccm *ccm, struct ccm_event *out, uint32_t max);

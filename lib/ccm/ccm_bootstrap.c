@@ -102,13 +102,13 @@ ccm__encode_directory(struct ccm *ccm, struct ccm_peer *peer)
 	struct ccm_directory dir = {
 		.nonce = peer->session.nonce,
 		.echo = peer->session.bound,
-		.n_clients = ccm->n_clients,
+		.n_clients = ccm->n_wants,
 	};
 
 	if (peer->session.bound == 0)
 		return;
 	memcpy(dir.clients, ccm->wants, sizeof(dir.clients));
-	ccm__ports_describe(peer, &dir);
+	ccm__ports_describe(ccm, peer, &dir);
 	peer->dir_len = (uint32_t)ccm_directory_encode(&dir, peer->dir_image,
 		&peer->session.dir_crc);
 }

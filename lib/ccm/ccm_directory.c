@@ -300,9 +300,9 @@ ccm_directory_decode(const uint8_t *in, size_t len, struct ccm_directory *out)
 	return CCM_DIRECTORY_OK;
 }
 
-/* What two clients of one name agree on; no port when it is not worth one. */
-static uint16_t
-join(const struct ccm_directory_client *a, const struct ccm_directory_client *b, uint64_t *length)
+uint16_t
+ccm_directory_join(const struct ccm_directory_client *a, const struct ccm_directory_client *b,
+	uint64_t *length)
 {
 	uint16_t ports = a->ports < b->ports ? a->ports : b->ports;
 	uint64_t memory = a->memory < b->memory ? a->memory : b->memory;
@@ -347,7 +347,7 @@ ccm_port_map_make(const struct ccm_directory_client *mine, uint32_t n_mine,
 
 			if (strncmp(mine[i].name, theirs[k].name, CCM_NAME_LEN - 1) != 0)
 				continue;
-			n = join(&mine[i], &theirs[k], &e.length);
+			n = ccm_directory_join(&mine[i], &theirs[k], &e.length);
 			memcpy(e.client, mine[i].name, strnlen(mine[i].name, CCM_NAME_LEN - 1));
 			map_insert(out, &e, n);
 			break;

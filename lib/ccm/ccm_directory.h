@@ -91,6 +91,15 @@ size_t ccm_directory_encode(const struct ccm_directory *dir, uint8_t *out, uint3
 enum ccm_directory_verdict ccm_directory_decode(const uint8_t *in, size_t len,
 	struct ccm_directory *out);
 
+/**
+ * What two clients of one name agree on: the lower of both ports, and of the memory per port.
+ *
+ * @param length  gets the bytes of each port
+ * @return ports; 0: a port would get less than CCM_PORT_MEMORY_MIN
+ */
+uint16_t ccm_directory_join(const struct ccm_directory_client *a,
+	const struct ccm_directory_client *b, uint64_t *length);
+
 /** One port of the port map: it joins two ports, one on either node. */
 struct ccm_port_map_entry {
 	char client[CCM_NAME_LEN]; /**< name, filled up with zeros */

@@ -72,6 +72,8 @@ init_peer(struct ccm *ccm, uint32_t index)
 	peer->out = base + CCM_OUT_OFFSET;
 	peer->slot = base + CCM_SLOT_OFFSET;
 	peer->dir = base + CCM_DIR_OFFSET;
+	peer->port_memory = (uint8_t *)ccm->env.memory +
+		(size_t)ccm->cfg.n_partners * CCM_PEER_SIZE + index * ccm->share;
 	peer->read_buf = base + OFF_READ_BUF;
 	peer->dir_image = base + OFF_DIR_IMAGE;
 	for (uint32_t w = 0; w < CCM_WRITE_COUNT; w++) {
@@ -120,6 +122,10 @@ ccm_create(const struct ccm_config *cfg, const struct ccm_env *env, struct ccm *
 	}
 	ccm->boot_id = ccm__rand_nonzero(ccm);
 	ccm->memory_used = (size_t)cfg->n_partners * CCM_PEER_SIZE;
+	/* Behind the bootstrap regions is port memory: the same share for each partner. */
+	if (cfg->n_partners != 0)
+		ccm->share = (env->memory_size - ccm->memory_used) / cfg->n_partners / CCM_PAGE *
+			CCM_PAGE;
 	rte_seqcount_init(&ccm->clients_seq);
 	rte_seqcount_init(&ccm->events_seq);
 	for (uint32_t i = 0; i < cfg->n_partners; i++)
@@ -135,23 +141,6 @@ ccm_destroy(struct ccm *ccm)
 		return;
 	free(ccm->peers);
 	free(ccm);
-}
-
-/* Deal out the port memory behind the bootstrap regions: the same share for each partner. */
-static void
-begin_polling(struct ccm *ccm)
-{
-	uint8_t *base = (uint8_t *)ccm->env.memory + (size_t)ccm->cfg.n_partners * CCM_PEER_SIZE;
-	size_t share = 0;
-
-	if (ccm->cfg.n_partners != 0)
-		share = (ccm->memory_used - (size_t)ccm->cfg.n_partners * CCM_PEER_SIZE) /
-			ccm->cfg.n_partners;
-	for (uint32_t i = 0; i < ccm->cfg.n_partners; i++) {
-		ccm->peers[i].port_memory = base + i * share;
-		ccm->peers[i].session.n_clients = ccm->n_clients;
-	}
-	ccm->polling = true;
 }
 
 static void
@@ -198,6 +187,23 @@ feed(struct ccm *ccm, struct ccm_peer *peer, const struct ccm_input *in)
 		next = (struct ccm_input){.kind = ccm__ports_advance(ccm, peer)};
 	}
 	ccm__pump(ccm, peer);
+}
+
+/*
+ * Clients have come or gone: from here on the sessions know the new list. Callbacks may change it
+ * again; that is for the next turn, so that all sessions see one list at a time.
+ */
+static void
+apply_clients(struct ccm *ccm)
+{
+	ccm__clients_list(ccm);
+	for (uint32_t i = 0; i < ccm->cfg.n_partners; i++)
+		feed(ccm, &ccm->peers[i],
+			&(struct ccm_input){
+				.kind = CCM_IN_CLIENTS,
+				.clients = ccm->wants,
+				.n_clients = ccm->n_wants,
+			});
 }
 
 static void
@@ -421,14 +427,16 @@ poll_peer(struct ccm *ccm, struct ccm_peer *peer)
 bool
 ccm_poll(struct ccm *ccm, uint64_t now)
 {
-	bool any;
+	bool any = ccm->clients_changed;
 
-	if (!ccm->polling)
-		begin_polling(ccm);
+	ccm->polling = true;
 	ccm->now_ns = now;
-	any = poll_channels(ccm);
+	if (ccm->clients_changed)
+		apply_clients(ccm);
+	any |= poll_channels(ccm);
 	for (uint32_t i = 0; i < ccm->cfg.n_partners; i++)
 		any |= poll_peer(ccm, &ccm->peers[i]);
+	any |= ccm__clients_release(ccm);
 	ccm__snapshot(ccm);
 	return any;
 }
@@ -438,7 +446,7 @@ ccm_next_deadline(const struct ccm *ccm)
 {
 	uint64_t at = UINT64_MAX;
 
-	if (!ccm->polling)
+	if (!ccm->polling || ccm->clients_changed)
 		return 0;
 	for (uint32_t i = 0; i < ccm->cfg.n_partners; i++) {
 		const struct ccm_peer *peer = &ccm->peers[i];

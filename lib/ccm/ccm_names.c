@@ -61,6 +61,14 @@ static const char *const role_names[CCM_ROLE_COUNT] = {
 	[CCM_ROLE_APPLICATION] = "application",
 };
 
+static const char *const client_state_names[CCM_CLIENT_STATE_COUNT] = {
+	[CCM_CLIENT_NO_SESSION] = "no_session",
+	[CCM_CLIENT_WAITING] = "waiting",
+	[CCM_CLIENT_CONNECTING] = "connecting",
+	[CCM_CLIENT_CONNECTED] = "connected",
+	[CCM_CLIENT_REFUSED] = "refused",
+};
+
 static const char *const step_names[CCM_STEP_COUNT] = {
 	[CCM_STEP_READ1] = "read_one",
 	[CCM_STEP_WRITE1] = "write_one",
@@ -107,6 +115,12 @@ const char *
 ccm_role_name(enum ccm_role role)
 {
 	return name_of(role_names, CCM_ROLE_COUNT, role);
+}
+
+const char *
+ccm_client_state_name(enum ccm_client_state state)
+{
+	return name_of(client_state_names, CCM_CLIENT_STATE_COUNT, state);
 }
 
 const char *

@@ -57,25 +57,26 @@ ccm__ports_create(struct ccm *ccm, struct ccm_peer *peer)
 {
 	const struct ccm_port_map *map = &peer->session.map;
 	struct ccm_port_set *set = &peer->ports;
-	uint64_t offset = 0;
 
 	set->n = map->n_entries;
 	for (uint32_t i = 0; i < set->n; i++) {
+		const struct ccm_port_map_entry *entry = &map->entries[i];
 		struct ccm_port_slot *slot = &set->slots[i];
+		struct ccm_client *client = &ccm->clients[ccm->places[entry->mine]];
 
 		memset(slot, 0, sizeof(*slot));
-		slot->client = map->entries[i].mine;
+		slot->client = ccm->places[entry->mine];
+		client->n_ports++;
 		/* A domain of its own: the key opens this port's queue pair alone. */
 		slot->pd = (peer->index + 1) << 16 | (i + 1);
 		slot->port = (struct ccm_port){
 			.partner_id = peer->cfg.id,
-			.index = map->entries[i].index,
+			.index = entry->index,
 			.handle = peer->index << 16 | i,
-			.memory = peer->port_memory + offset,
-			.length = map->entries[i].length,
+			.memory = peer->port_memory + client->offset + entry->index * entry->length,
+			.length = entry->length,
 		};
 		draw(ccm, peer, i);
-		offset += map->entries[i].length;
 	}
 	begin(set, CCM_JOB_CREATE);
 }
@@ -213,6 +214,29 @@ post_next(struct ccm *ccm, struct ccm_peer *peer)
 	return 0;
 }
 
+/* Note that a client is told. @return false when it is not to be told: it would be out of turn */
+static bool
+turns(struct ccm_client *client, const struct ccm_peer *peer, enum ccm_client_event_kind kind)
+{
+	uint64_t bit = UINT64_C(1) << peer->index;
+	bool up = kind == CCM_CLIENT_UP;
+
+	if (kind == CCM_CLIENT_RELEASED) {
+		up = (client->release_due & bit) != 0;
+		client->release_due &= ~bit;
+		return up;
+	}
+	if (((client->up & bit) != 0) == up || (up && client->life == CCM_CLIENT_LEAVING))
+		return false;
+	client->up ^= bit;
+	client->ups += up;
+	client->downs += !up;
+	client->partners_up = (uint16_t)__builtin_popcountll(client->up);
+	if (!up)
+		client->release_due |= bit;
+	return true;
+}
+
 /* Each client's ports stand together, because the map is sorted by its name. */
 static void
 tell(struct ccm *ccm, struct ccm_peer *peer, enum ccm_client_event_kind kind,
@@ -226,14 +250,7 @@ tell(struct ccm *ccm, struct ccm_peer *peer, enum ccm_client_event_kind kind,
 
 		for (n = 0; i + n < set->n && set->slots[i + n].client == set->slots[i].client; n++)
 			ports[n] = set->slots[i + n].port;
-		if (kind == CCM_CLIENT_UP) {
-			client->ups++;
-			client->partners_up++;
-		} else if (kind == CCM_CLIENT_DOWN) {
-			client->downs++;
-			client->partners_up--;
-		}
-		if (client->fn != NULL)
+		if (turns(client, peer, kind) && client->fn != NULL)
 			client->fn(client->ctx,
 				&(struct ccm_client_event){
 					.kind = kind,
@@ -244,15 +261,6 @@ tell(struct ccm *ccm, struct ccm_peer *peer, enum ccm_client_event_kind kind,
 					.now_ns = ccm->now_ns,
 				});
 	}
-}
-
-/* Until now the data core may have sent from clients' buffers, or put data into them. */
-static void
-release(struct ccm *ccm, struct ccm_peer *peer)
-{
-	if (peer->ports.release_due)
-		tell(ccm, peer, CCM_CLIENT_RELEASED, peer->session.last_down_reason);
-	peer->ports.release_due = false;
 }
 
 enum ccm_input_kind
@@ -282,7 +290,10 @@ ccm__ports_advance(struct ccm *ccm, struct ccm_peer *peer)
 	if (set->failed)
 		return CCM_IN_PORTS_FAILED;
 	if (job == CCM_JOB_DESTROY) {
-		release(ccm, peer);
+		/* Until now the data core may have used clients' buffers. */
+		tell(ccm, peer, CCM_CLIENT_RELEASED, peer->session.last_down_reason);
+		for (uint32_t i = 0; i < set->n; i++)
+			ccm->clients[set->slots[i].client].n_ports--;
 		set->n = 0;
 	}
 	return done[job];
@@ -314,7 +325,7 @@ ccm__ports_work_done(struct ccm *ccm, struct ccm_peer *peer, uint32_t index,
 {
 	struct ccm_port_set *set = &peer->ports;
 	struct ccm_port_slot *slot = &set->slots[index];
-	const struct ccm_client *client = &ccm->clients[slot->client];
+	struct ccm_client *client = &ccm->clients[slot->client];
 	struct ccm_client_event event;
 
 	if (slot->wr_head == slot->wr_tail)
@@ -331,15 +342,17 @@ ccm__ports_work_done(struct ccm *ccm, struct ccm_peer *peer, uint32_t index,
 	};
 	slot->completed += wc->status == REMU_WC_SUCCESS;
 	slot->errors += wc->status != REMU_WC_SUCCESS;
+	client->completed += wc->status == REMU_WC_SUCCESS;
+	client->errors += wc->status != REMU_WC_SUCCESS;
 	if (!set->up)
 		return true;
-	if (client->fn != NULL)
+	if (client->up >> peer->index & 1 && client->fn != NULL)
 		client->fn(client->ctx, &event);
 	return wc->status == REMU_WC_SUCCESS;
 }
 
 void
-ccm__ports_describe(const struct ccm_peer *peer, struct ccm_directory *dir)
+ccm__ports_describe(const struct ccm *ccm, const struct ccm_peer *peer, struct ccm_directory *dir)
 {
 	const struct ccm_port_set *set = &peer->ports;
 
@@ -351,7 +364,7 @@ ccm__ports_describe(const struct ccm_peer *peer, struct ccm_directory *dir)
 		const struct ccm_port_slot *slot = &set->slots[i];
 
 		dir->ports[i] = (struct ccm_directory_port){
-			.client = (uint16_t)slot->client,
+			.client = ccm->clients[slot->client].index,
 			.index = slot->port.index,
 			.qpn = slot->port.qpn,
 			.psn = slot->psn,
@@ -373,7 +386,6 @@ void
 ccm__ports_tell_down(struct ccm *ccm, struct ccm_peer *peer, enum ccm_reason reason)
 {
 	peer->ports.up = false;
-	peer->ports.release_due = true;
 	tell(ccm, peer, CCM_CLIENT_DOWN, reason);
 }
 
@@ -410,5 +422,6 @@ ccm_port_post(struct ccm *ccm, uint32_t handle, enum ccm_port_op op, void *local
 		return rc;
 	slot->wr_ids[slot->wr_tail++ % CCM_PORT_DEPTH] = wr_id;
 	slot->posted++;
+	ccm->clients[slot->client].posted++;
 	return 0;
 }

@@ -16,8 +16,9 @@ enum {
 	CCM_EVENTS = 256, /* kept for telemetry; power of two */
 	CCM_POLL_BURST = 32,
 	CCM_PAGE = 4096,
-	CCM_PEER_SIZE = 8 * CCM_PAGE,	    /* memory per partner beside its ports, bytes */
-	CCM_SNAPSHOT_NS = 10 * 1000 * 1000, /* counters are published at least this often */
+	CCM_PEER_SIZE = 8 * CCM_PAGE,		/* memory per partner beside its ports, bytes */
+	CCM_CLIENT_SLOTS = 2 * CCM_MAX_CLIENTS, /* also of those removed, but not gone yet */
+	CCM_SNAPSHOT_NS = 10 * 1000 * 1000,	/* counters are published at least this often */
 };
 
 /* What a completion belongs to: the upper byte of its wr_id or cookie. */
@@ -36,19 +37,35 @@ ccm__cookie(enum ccm_cookie_kind kind, uint32_t peer, uint32_t index)
 	return (uint64_t)kind << 56 | (uint64_t)peer << 32 | index;
 }
 
+enum ccm_client_life {
+	CCM_CLIENT_FREE,    /* nobody's place */
+	CCM_CLIENT_LIVE,    /* registered */
+	CCM_CLIENT_LEAVING, /* removed; its ports may still exist */
+};
+
 struct ccm_client {
+	enum ccm_client_life life;
+	uint16_t index; /* in ccm->wants, when it is there */
 	struct ccm_directory_client want;
 	ccm_client_fn fn;
 	void *ctx;
+	size_t offset; /* of its memory, in each partner's share, bytes */
+	size_t size;
+	uint32_t n_ports;     /* port slots that are its own, towards all partners */
+	uint64_t up;	      /* bit per partner: told UP last */
+	uint64_t release_due; /* bit per partner: told DOWN, to be told RELEASED */
 	uint64_t ups;
 	uint64_t downs;
+	uint64_t posted;
+	uint64_t completed;
+	uint64_t errors;
 	uint16_t partners_up;
 };
 
 struct ccm_port_slot {
 	struct ccm_port port;
 	struct remu_channel *channel;
-	uint32_t client; /* index of ours */
+	uint32_t client; /* place in ccm->clients */
 	uint32_t pd;
 	uint32_t rkey;
 	uint32_t psn;
@@ -78,7 +95,6 @@ struct ccm_port_set {
 	bool failed;
 	bool destroy_wanted; /* as soon as nothing is under way */
 	bool up;	     /* clients may post */
-	bool release_due;    /* clients have been told DOWN: tell them when the ports are gone */
 	struct ccm_port_slot slots[CCM_MAX_PORTS];
 };
 
@@ -143,10 +159,17 @@ struct ccm {
 	uint64_t now_ns; /* of the running ccm_poll() */
 	uint64_t next_snapshot_ns;
 	size_t memory_used;
-	uint32_t n_clients;
-	struct ccm_client clients[CCM_MAX_CLIENTS];
+	size_t share;	    /* port memory of each partner, bytes */
+	uint32_t n_clients; /* live */
+	uint32_t n_leaving;
+	bool clients_dirty;   /* to be published */
+	bool clients_changed; /* since the list was made that the sessions know */
+	struct ccm_client clients[CCM_CLIENT_SLOTS];
+	/* What the sessions know, and tell the partners: the live clients as of the last poll. */
+	uint32_t n_wants;
 	struct ccm_directory_client wants[CCM_MAX_CLIENTS];
-	struct ccm_peer *peers; /* cfg.n_partners */
+	uint16_t places[CCM_MAX_CLIENTS]; /* of each in clients */
+	struct ccm_peer *peers;		  /* cfg.n_partners */
 	/* Published for other threads. */
 	rte_seqcount_t clients_seq;
 	uint32_t n_clients_shown;
@@ -178,6 +201,11 @@ bool ccm__opened(const struct ccm_peer *peer);
 
 /* Tell all clients the advice on a partner. */
 void ccm__clients_advise(struct ccm *ccm, const struct ccm_peer *peer);
+/* Make the list that the sessions know from the live clients. */
+void ccm__clients_list(struct ccm *ccm);
+
+/* Let go of removed clients that have no ports any more. @return whether there was one */
+bool ccm__clients_release(struct ccm *ccm);
 
 /* ccm_ports.c */
 
@@ -197,7 +225,8 @@ bool ccm__ports_work_done(struct ccm *ccm, struct ccm_peer *peer, uint32_t index
 	const struct remu_wc *wc);
 
 /* Put our ports into the directory. */
-void ccm__ports_describe(const struct ccm_peer *peer, struct ccm_directory *dir);
+void ccm__ports_describe(const struct ccm *ccm, const struct ccm_peer *peer,
+	struct ccm_directory *dir);
 
 void ccm__ports_tell_up(struct ccm *ccm, struct ccm_peer *peer);
 void ccm__ports_tell_down(struct ccm *ccm, struct ccm_peer *peer, enum ccm_reason reason);

@@ -70,6 +70,7 @@ ccm__new_attempt(struct ccm_session *s)
 	s->follow = 0;
 	s->version = 0;
 	s->map_hash = 0;
+	s->map_off = false;
 	s->dir_crc = 0;
 	s->theirs.nonce = 0;
 	s->peak_phase = 0;
@@ -108,6 +109,21 @@ ccm__abandon(struct ccm_session *s, enum ccm_reason reason, uint64_t now)
 		s->hold_until_ns = now + ccm__min(s->cfg.beat_ns << shift, s->cfg.search_ns);
 	}
 	return act;
+}
+
+bool
+ccm__remap(struct ccm_session *s)
+{
+	struct ccm_port_map map;
+
+	if (s->map_hash == 0)
+		return true;
+	ccm_port_map_make(s->clients, s->n_clients, s->theirs.clients, s->theirs.n_clients, &map);
+	s->map_off = ccm_port_map_hash(&map) != s->map_hash;
+	/* The same ports; but the clients' places in the lists may be others. */
+	if (!s->map_off)
+		s->map = map;
+	return !s->map_off;
 }
 
 /* Highest version that both offer; 0: none. */
@@ -310,6 +326,11 @@ ccm__decide(struct ccm_session *s, uint64_t now)
 		ccm__time_step(s, CCM_STEP_CLIENT_INFO, now);
 		act |= CCM_ACT_CREATE | CCM_ACT_PUBLISH;
 	}
+	/* Only a READ tells that the directory in our area is the partner's last word. */
+	if (s->map_off)
+		return s->seen.dir_crc == s->theirs.crc
+			? act | ccm__abandon(s, CCM_REASON_CLIENTS_CHANGED, now)
+			: act;
 	if (s->state == CCM_PORTS)
 		act |= decide_ports(s, now);
 	if (s->state == CCM_READY)

@@ -37,6 +37,12 @@ uint32_t ccm__new_attempt(struct ccm_session *s);
 /* End the attempt for whatever reason: clients told, ports destroyed, a new attempt (R1). */
 uint32_t ccm__abandon(struct ccm_session *s, enum ccm_reason reason, uint64_t now);
 
+/*
+ * The clients of one side have changed. @return whether the map of this attempt still holds, if
+ * there is one yet
+ */
+bool ccm__remap(struct ccm_session *s);
+
 /* Whether a record is from our partner and for us: NONE, or why not. */
 enum ccm_reason ccm__check_identity(const struct ccm_session *s, const struct ccm_record *rec);
 

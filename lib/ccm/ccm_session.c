@@ -338,16 +338,19 @@ on_slot(struct ccm_session *s, const struct ccm_record *rec, uint64_t now)
 	return act;
 }
 
+/* The same ports of the same clients, whose places in the list may differ. */
 static bool
-same_clients(const struct ccm_directory *a, const struct ccm_directory *b)
+same_ports(const struct ccm_directory *a, const struct ccm_directory *b)
 {
-	if (a->n_clients != b->n_clients)
+	if (a->n_ports != b->n_ports)
 		return false;
-	for (uint32_t i = 0; i < a->n_clients; i++) {
-		const struct ccm_directory_client *c = &a->clients[i], *d = &b->clients[i];
+	for (uint32_t i = 0; i < a->n_ports; i++) {
+		const struct ccm_directory_port *p = &a->ports[i], *q = &b->ports[i];
 
-		if (strncmp(c->name, d->name, sizeof(c->name)) != 0 || c->ports != d->ports ||
-			c->memory != d->memory)
+		if (p->index != q->index || p->qpn != q->qpn || p->psn != q->psn ||
+			p->rkey != q->rkey || p->va != q->va || p->length != q->length ||
+			strncmp(a->clients[p->client].name, b->clients[q->client].name,
+				CCM_NAME_LEN) != 0)
 			return false;
 	}
 	return true;
@@ -360,14 +363,30 @@ on_directory(struct ccm_session *s, const struct ccm_directory *dir, uint64_t no
 		(s->theirs.nonce != 0 && s->theirs.crc == dir->crc))
 		return 0;
 	/* Once the ports are being connected, the partner's must not change any more. */
-	if (s->ports >= CCM_PORTS_CONNECTING)
+	if (s->ports >= CCM_PORTS_CONNECTING && !same_ports(dir, &s->theirs))
 		return 0;
-	/* Nor may its clients, once the map is made. */
-	if (s->map_hash != 0 && !same_clients(dir, &s->theirs))
-		return ccm__abandon(s, CCM_REASON_PORT_MAP, now);
 	s->theirs = *dir;
 	s->progress = true;
+	/* Its clients may. What stands in the area may be old, though: look whether it is (R6). */
+	if (!ccm__remap(s) && s->io == CCM_IO_IDLE)
+		s->next_beat_ns = now;
 	return ccm__decide(s, now) | CCM_ACT_PUBLISH;
+}
+
+static uint32_t
+on_clients(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
+{
+	uint32_t act;
+
+	s->clients = in->clients;
+	s->n_clients = in->n_clients;
+	if (!ccm__is_bound(s))
+		return 0;
+	if (!ccm__remap(s))
+		return ccm__abandon(s, CCM_REASON_CLIENTS_CHANGED, now);
+	s->progress = true;
+	act = ccm__decide(s, now) | CCM_ACT_PUBLISH;
+	return ccm__is_bound(s) ? act | CCM_ACT_DIRECTORY : act;
 }
 
 static uint32_t
@@ -493,6 +512,8 @@ ccm_session_step(struct ccm_session *s, const struct ccm_input *in, uint64_t now
 {
 	s->n_moves = 0;
 	s->now_ns = now;
+	if (in->kind == CCM_IN_CLIENTS)
+		return notify_if(s, on_clients(s, in, now));
 	if (s->state == CCM_DOWN && in->kind != CCM_IN_START)
 		return on_while_down(s, in);
 	switch (in->kind) {
@@ -528,6 +549,7 @@ ccm_session_step(struct ccm_session *s, const struct ccm_input *in, uint64_t now
 		return on_link_up(s, now);
 	case CCM_IN_STOP:
 		return on_stop(s, now);
+	case CCM_IN_CLIENTS:
 	case CCM_IN_COUNT:
 	default:
 		return 0;

@@ -29,7 +29,8 @@ enum ccm_input_kind {
 	CCM_IN_PORT_ERROR,	/**< a connected port's queue pair has failed */
 	CCM_IN_LINK_DOWN,	/**< our port has lost its link */
 	CCM_IN_LINK_UP,
-	CCM_IN_STOP, /**< leave */
+	CCM_IN_STOP,	/**< leave */
+	CCM_IN_CLIENTS, /**< clients, n_clients: ours from now on */
 	CCM_IN_COUNT
 };
 
@@ -39,6 +40,8 @@ struct ccm_input {
 	bool access;
 	const struct ccm_record *record;
 	const struct ccm_directory *directory;
+	const struct ccm_directory_client *clients; /**< kept by reference */
+	uint32_t n_clients;
 };
 
 /** What is to be done, in this order. */
@@ -119,6 +122,7 @@ struct ccm_session {
 	struct ccm_directory theirs; /**< the partner's directory; nonce 0: none for this attempt */
 	struct ccm_port_map map;
 	uint64_t map_hash; /**< 0: no map yet */
+	bool map_off;	   /**< the directory in `theirs` asks for another map */
 	uint32_t dir_crc;  /**< of our directory; set by the manager */
 	enum ccm_ports_state ports;
 
@@ -170,7 +174,7 @@ struct ccm_session {
 /**
  * Prepare a session in state DOWN.
  *
- * @param clients  ours, kept by reference; they must not change before the next attempt
+ * @param clients  ours, kept by reference; they may change right before a CCM_IN_CLIENTS only
  * @param nonce    random, not 0: the first attempt
  * @param spare    random, not 0: the second
  */

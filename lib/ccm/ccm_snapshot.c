@@ -90,24 +90,55 @@ publish_peer(const struct ccm *ccm, struct ccm_peer *peer)
 	peer->dirty = false;
 }
 
+static enum ccm_client_state
+client_state(const struct ccm_client *client, const struct ccm_peer *peer)
+{
+	const struct ccm_directory *theirs = &peer->session.theirs;
+	uint64_t length;
+
+	if (client->up >> peer->index & 1)
+		return CCM_CLIENT_CONNECTED;
+	if (theirs->nonce == 0)
+		return CCM_CLIENT_NO_SESSION;
+	for (uint32_t i = 0; i < theirs->n_clients; i++) {
+		const struct ccm_directory_client *other = &theirs->clients[i];
+
+		if (strncmp(other->name, client->want.name, sizeof(other->name)) == 0)
+			return ccm_directory_join(&client->want, other, &length) == 0
+				? CCM_CLIENT_REFUSED
+				: CCM_CLIENT_CONNECTING;
+	}
+	return CCM_CLIENT_WAITING;
+}
+
+static void
+fill_client(const struct ccm *ccm, const struct ccm_client *client, struct ccm_client_status *out)
+{
+	*out = (struct ccm_client_status){
+		.ports = client->want.ports,
+		.memory = client->want.memory,
+		.partners_up = client->partners_up,
+		.ups = client->ups,
+		.downs = client->downs,
+		.posted = client->posted,
+		.completed = client->completed,
+		.errors = client->errors,
+	};
+	memcpy(out->name, client->want.name, sizeof(out->name));
+	for (uint32_t i = 0; i < ccm->cfg.n_partners; i++)
+		out->states[i] = (uint8_t)client_state(client, &ccm->peers[i]);
+}
+
 static void
 publish_clients(struct ccm *ccm)
 {
-	rte_seqcount_write_begin(&ccm->clients_seq);
-	ccm->n_clients_shown = ccm->n_clients;
-	for (uint32_t i = 0; i < ccm->n_clients; i++) {
-		const struct ccm_client *client = &ccm->clients[i];
-		struct ccm_client_status *out = &ccm->clients_shown[i];
+	uint32_t n = 0;
 
-		*out = (struct ccm_client_status){
-			.ports = client->want.ports,
-			.memory = client->want.memory,
-			.partners_up = client->partners_up,
-			.ups = client->ups,
-			.downs = client->downs,
-		};
-		memcpy(out->name, client->want.name, sizeof(out->name));
-	}
+	rte_seqcount_write_begin(&ccm->clients_seq);
+	for (uint32_t i = 0; i < CCM_CLIENT_SLOTS; i++)
+		if (ccm->clients[i].life == CCM_CLIENT_LIVE)
+			fill_client(ccm, &ccm->clients[i], &ccm->clients_shown[n++]);
+	ccm->n_clients_shown = n;
 	rte_seqcount_write_end(&ccm->clients_seq);
 }
 
@@ -115,7 +146,7 @@ void
 ccm__snapshot(struct ccm *ccm)
 {
 	bool due = ccm->now_ns >= ccm->next_snapshot_ns;
-	bool any = due;
+	bool any = due || ccm->clients_dirty;
 
 	for (uint32_t i = 0; i < ccm->cfg.n_partners; i++) {
 		any |= ccm->peers[i].dirty;
@@ -124,6 +155,7 @@ ccm__snapshot(struct ccm *ccm)
 	}
 	if (any)
 		publish_clients(ccm);
+	ccm->clients_dirty = false;
 	if (due)
 		ccm->next_snapshot_ns = ccm->now_ns + CCM_SNAPSHOT_NS;
 }

@@ -64,6 +64,11 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 		c->done[c->completions].byte_len = ev->byte_len;
 		c->done[c->completions++].status = ev->status;
 		break;
+	case CCM_CLIENT_GONE:
+		assert_int_equal(c->ups, c->downs);
+		c->handle = NULL;
+		c->gone++;
+		break;
 	}
 }
 

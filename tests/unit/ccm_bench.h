@@ -47,6 +47,7 @@ struct ccm_bench_client {
 	uint32_t downs;
 	uint32_t releases;
 	struct ccm_bench *bench;
+	uint32_t gone;
 	uint32_t n_ports;
 	enum ccm_reason reason; /* of the last DOWN */
 	struct ccm_port ports[CCM_MAX_PORTS];

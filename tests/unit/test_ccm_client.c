@@ -185,6 +185,8 @@ register__range_errors(void **state)
 		int rc;
 	} cases[] = {
 		{"", 1, CCM_PORT_MEMORY_MIN, -EINVAL},
+		{"a b", 1, CCM_PORT_MEMORY_MIN, -EINVAL},
+		{"a\xe4", 1, CCM_PORT_MEMORY_MIN, -EINVAL},
 		{"c", 0, CCM_PORT_MEMORY_MIN, -EINVAL},
 		{"c", 65, 65 * CCM_PORT_MEMORY_MIN, -EINVAL},
 		{"c", UINT16_MAX, UINT64_MAX, -EINVAL},
@@ -302,22 +304,6 @@ register__without_partners_no_memory_is_needed(void **state)
 }
 
 static void
-register__after_polling_began(void **state)
-{
-	struct ccm_client_config late = client("late", 1, CCM_PAGE);
-	struct ccm_bench b;
-
-	(void)state;
-	ccm_bench_open(&b, &(struct ccm_bench_config){0});
-	ccm_poll(b.ccm, b.now);
-	assert_int_equal(add(b.ccm, &late), -EBUSY);
-	/* Whatever else is wrong with it. */
-	late.name[0] = '\0';
-	assert_int_equal(add(b.ccm, &late), -EBUSY);
-	ccm_bench_close(&b);
-}
-
-static void
 register__clients_share_the_memory_without_overlap(void **state)
 {
 	struct ccm_bench b;
@@ -357,7 +343,6 @@ main(void)
 		cmocka_unit_test(register__sum_of_ports),
 		cmocka_unit_test(register__memory_that_does_not_fit),
 		cmocka_unit_test(register__without_partners_no_memory_is_needed),
-		cmocka_unit_test(register__after_polling_began),
 		cmocka_unit_test(register__clients_share_the_memory_without_overlap),
 	};
 

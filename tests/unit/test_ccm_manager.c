@@ -148,6 +148,9 @@ on_client(void *ctx, const struct ccm_client_event *ev)
 		if (ev->wr_id == 2 && ev->status == REMU_WC_SUCCESS)
 			on_read_back(n, ev->now_ns);
 		break;
+	case CCM_CLIENT_GONE: /* nobody is removed here */
+		fail();
+		break;
 	}
 }
 

@@ -39,6 +39,12 @@ step(int v)
 }
 
 static const char *
+client_state(int v)
+{
+	return ccm_client_state_name((enum ccm_client_state)v);
+}
+
+static const char *
 record_verdict(int v)
 {
 	return ccm_record_verdict_name((enum ccm_record_verdict)v);
@@ -58,6 +64,7 @@ static const struct {
 	{reason, CCM_REASON_COUNT},
 	{role, CCM_ROLE_COUNT},
 	{step, CCM_STEP_COUNT},
+	{client_state, CCM_CLIENT_STATE_COUNT},
 	{record_verdict, CCM_RECORD_VERDICT_COUNT},
 	{directory_verdict, CCM_DIRECTORY_VERDICT_COUNT},
 };

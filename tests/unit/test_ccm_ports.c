@@ -901,7 +901,7 @@ describe__only_ports_that_exist(void **state)
 
 		memset(&dir, 0xff, sizeof(dir));
 		b.peer->session.ports = (enum ccm_ports_state)ports;
-		ccm__ports_describe(b.peer, &dir);
+		ccm__ports_describe(b.ccm, b.peer, &dir);
 		assert_int_equal(dir.n_ports, exist ? 3 : 0);
 		for (uint32_t i = 0; i < dir.n_ports; i++) {
 			const struct ccm_port_slot *slot = &b.peer->ports.slots[i];

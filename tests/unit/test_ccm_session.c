@@ -49,6 +49,8 @@ enum {
 /* ---- the session under test ---- */
 
 static const struct ccm_directory_client clients[] = {{"nvlog", 2, 65536}};
+/* The same ports follow from these, as long as the partner has no "mon". */
+static const struct ccm_directory_client more_clients[] = {{"mon", 1, 4096}, {"nvlog", 2, 65536}};
 
 static struct {
 	struct ccm_session s;
@@ -351,6 +353,7 @@ enum input {
 	I_DIR_ECHO,
 	I_DIR_CLIENTS,
 	I_DIR_MISFIT,
+	I_DIR_MAP,
 	I_CREATED,
 	I_CONNECTED,
 	I_FAILED,
@@ -359,6 +362,8 @@ enum input {
 	I_LINK_DOWN,
 	I_LINK_UP,
 	I_STOP,
+	I_CLIENTS_MORE,
+	I_CLIENTS_NONE,
 	INPUTS
 };
 
@@ -488,7 +493,9 @@ apply_dir(enum input input)
 		dir.clients[0].memory++;
 	if (input == I_DIR_MISFIT)
 		dir.ports[1].length--;
-	if (input == I_DIR_CLIENTS || input == I_DIR_MISFIT)
+	if (input == I_DIR_MAP)
+		dir.clients[0].memory--;
+	if (input == I_DIR_CLIENTS || input == I_DIR_MISFIT || input == I_DIR_MAP)
 		dir.crc++;
 	return feed_dir(dir);
 }
@@ -511,6 +518,8 @@ apply(enum spot spot, enum input input)
 		[I_LINK_DOWN] = CCM_IN_LINK_DOWN,
 		[I_LINK_UP] = CCM_IN_LINK_UP,
 		[I_STOP] = CCM_IN_STOP,
+		[I_CLIENTS_MORE] = CCM_IN_CLIENTS,
+		[I_CLIENTS_NONE] = CCM_IN_CLIENTS,
 	};
 	static const struct ccm_record none;
 
@@ -526,11 +535,13 @@ apply(enum spot spot, enum input input)
 		});
 	if (input >= I_SLOT_SAME && input <= I_SLOT_CLUSTER)
 		return apply_slot(input);
-	if (input >= I_DIR && input <= I_DIR_MISFIT)
+	if (input >= I_DIR && input <= I_DIR_MAP)
 		return apply_dir(input);
 	return feed_input((struct ccm_input){
 		.kind = plain[input],
 		.access = input == I_READ_ACCESS || input == I_WRITE_ACCESS,
+		.clients = more_clients,
+		.n_clients = input == I_CLIENTS_MORE ? 2 : 0,
 	});
 }
 
@@ -549,6 +560,7 @@ apply(enum spot spot, enum input input)
  *  d  our ports exist                       y  the partner's are verified
  *  U  clients are told                      q  our ports are gone
  *  s  searching begins                      x  leaving
+ *  r  our directory is renewed and told
  */
 /* clang-format off */
 static const struct row {
@@ -604,8 +616,9 @@ static const struct row {
 	{I_DIR_PORTS, NO, NO,                      "........cciik..........."},
 	{I_DIR_NONCE, NO, NO,                      "........................"},
 	{I_DIR_ECHO, NO, NO,                       "........................"},
-	{I_DIR_CLIENTS, R(PORT_MAP), NO,           "........ccaaa..........."},
+	{I_DIR_CLIENTS, NO, NO,                    "........cciikiiiiiii...."},
 	{I_DIR_MISFIT, R(PORT_MAP), NO,            "........cciia..........."},
+	{I_DIR_MAP, NO, NO,                        "........cciiiiiiiiii...."},
 	{I_CREATED, NO, NO,                        "..........dd............"},
 	{I_CONNECTED, NO, NO,                      "........................"},
 	{I_FAILED, R(PORT_FAILED), NO,             "..........aaaaaaaaaa...."},
@@ -614,6 +627,8 @@ static const struct row {
 	{I_LINK_DOWN, R(LINK_DOWN), R(LINK_DOWN),  ".nnnnn..aaaaaaaaaaaa...."},
 	{I_LINK_UP, NO, NO,                        "........................"},
 	{I_STOP, R(STOPPED), NO,                   ".xxxxxxxxxxxxxxxxxxxxx.."},
+	{I_CLIENTS_MORE, NO, NO,                   "........rrrrrrrrrrrr...."},
+	{I_CLIENTS_NONE, R(CLIENTS_CHANGED), NO,   "........rraaaaaaaaaa...."},
 #undef NO
 #undef R
 };
@@ -708,6 +723,9 @@ expected(const struct row *row, enum spot spot, const struct ccm_session *before
 	case 'q':
 		x.state = CCM_SEARCH;
 		x.act |= TELL;
+		break;
+	case 'r':
+		x.act |= CCM_ACT_DIRECTORY | CCM_ACT_PUBLISH | CCM_ACT_NOTIFY;
 		break;
 	case 'x':
 		x.state = CCM_LEAVING;
@@ -1222,7 +1240,9 @@ down__nothing_happens_to_a_session_that_has_stopped(void **state)
 
 		assert_int_equal(feed_input((struct ccm_input){.kind = kind,
 					 .record = &rec,
-					 .directory = &dir}),
+					 .directory = &dir,
+					 .clients = clients,
+					 .n_clients = 1}),
 			0);
 		assert_int_equal(t.s.reason, CCM_REASON_STOPPED);
 	}
@@ -1336,9 +1356,140 @@ clients__up_and_down_alternate(void **state)
 		t.now += BEAT / 8;
 		if (t.s.state >= CCM_READY && (rng >> 60) == 0)
 			rec.nonce++;
-		feed_input((struct ccm_input){.kind = kind, .record = &rec, .directory = &dir});
+		rec.dir_crc = dir.crc;
+		feed_input((struct ccm_input){.kind = kind,
+			.record = &rec,
+			.directory = &dir,
+			.clients = clients,
+			.n_clients = (rng >> 58) % 8 != 0});
 	}
 	assert_true(t.ups > 100);
+}
+
+/* ---- clients that come and go ---- */
+
+/* The partner's directory, of which follows another map when its memory is not 65536. */
+static uint32_t
+feed_their_clients(uint64_t memory, uint32_t crc)
+{
+	struct ccm_directory dir = directory(true);
+
+	dir.clients[0].memory = memory;
+	dir.crc = crc;
+	return feed_dir(dir);
+}
+
+static struct ccm_record
+record_with_dir(enum ccm_state phase, uint32_t dir_crc)
+{
+	struct ccm_record rec = record(THEIRS, MINE, phase);
+
+	rec.dir_crc = dir_crc;
+	return rec;
+}
+
+static void
+clients__another_map_ends_the_attempt_when_a_read_confirms_it(void **state)
+{
+	static const struct {
+		enum spot spot;
+		enum ccm_state phase; /* of the partner */
+	} cases[] = {{CREATING, CCM_BOUND}, {CREATED, CCM_BOUND}, {CONNECTING, CCM_PORTS},
+		{READY, CCM_PORTS}, {UP, CCM_UP}};
+
+	(void)state;
+	for (uint32_t i = 0; i < COUNT(cases); i++) {
+		enum ccm_state before;
+
+		go(cases[i].spot);
+		before = t.s.state;
+		feed_their_clients(32768, 0xd5);
+		/* It may be old: look at once, and nothing else. */
+		assert_int_equal(t.s.next_beat_ns, t.now);
+		read_and_write(record_with_dir(cases[i].phase, 0xc2));
+		read_and_write(record_with_dir(cases[i].phase, 0));
+		assert_int_equal(t.s.state, before);
+		assert_true(feed_due() & CCM_ACT_READ);
+		feed_record(CCM_IN_READ_OK, record_with_dir(cases[i].phase, 0xd5));
+		assert_int_equal(t.s.state, CCM_CLOSING);
+		assert_int_equal(t.s.last_down_reason, CCM_REASON_CLIENTS_CHANGED);
+		/* The other way round: the READ has told already. */
+		go(cases[i].spot);
+		read_and_write(record_with_dir(cases[i].phase, 0xd5));
+		feed_their_clients(32768, 0xd5);
+		assert_int_equal(t.s.state, CCM_CLOSING);
+		assert_int_equal(t.s.last_down_reason, CCM_REASON_CLIENTS_CHANGED);
+		/* Nothing of that is left for the next attempt. */
+		assert_false(t.s.map_off);
+	}
+}
+
+static void
+clients__an_old_directory_holds_up_but_ends_nothing(void **state)
+{
+	struct ccm_record rec;
+
+	(void)state;
+	go(READY);
+	feed_their_clients(32768, 0xd5);
+	feed_record(CCM_IN_SLOT, record_with_dir(CCM_READY, 0xc2));
+	assert_int_equal(t.s.state, CCM_READY);
+	/* What we hold is told, so the partner repeats what it has. */
+	ccm_session_record(&t.s, &rec);
+	assert_int_equal(rec.dir_seen, 0xd5);
+	assert_int_equal(rec.map_hash, map_hash());
+	feed_their_clients(65536, 0xc2);
+	assert_int_equal(t.s.state, CCM_UP);
+	assert_int_equal(t.s.n_attempts, 1);
+}
+
+static void
+clients__ports_keep_their_places_when_the_lists_change(void **state)
+{
+	struct ccm_directory dir = directory(true);
+
+	(void)state;
+	go(UP);
+	feed_input((
+		struct ccm_input){.kind = CCM_IN_CLIENTS, .clients = more_clients, .n_clients = 2});
+	assert_int_equal(t.s.map.entries[1].mine, 1);
+	dir.clients[1] = dir.clients[0];
+	dir.clients[0] = (struct ccm_directory_client){"a", 1, 4096};
+	dir.n_clients = 2;
+	dir.ports[0].client = dir.ports[1].client = 1;
+	dir.crc = 0xd6;
+	feed_dir(dir);
+	assert_int_equal(t.s.map.entries[1].theirs, 1);
+	assert_int_equal(t.s.theirs.crc, 0xd6);
+	/* Neither is a port another one's all of a sudden. */
+	dir.ports[1].client = 0;
+	dir.ports[1].index = 0;
+	dir.crc = 0xd7;
+	feed_dir(dir);
+	assert_int_equal(t.s.theirs.crc, 0xd6);
+	assert_int_equal(t.s.state, CCM_UP);
+	/* A client that leaves: the partner need not have told anything. */
+	feed_input((
+		struct ccm_input){.kind = CCM_IN_CLIENTS, .clients = more_clients, .n_clients = 1});
+	assert_int_equal(t.s.state, CCM_CLOSING);
+}
+
+/* A change while nobody is bound goes into the next directory. */
+static void
+clients__change_while_unbound(void **state)
+{
+	static const enum spot spots[] = {DOWN, SEARCH_NEW, FOLLOW, REFUSED, CLOSING, LEAVING};
+
+	(void)state;
+	for (uint32_t i = 0; i < COUNT(spots); i++) {
+		go(spots[i]);
+		assert_int_equal(feed_input((struct ccm_input){.kind = CCM_IN_CLIENTS,
+					 .clients = more_clients,
+					 .n_clients = 2}),
+			0);
+		assert_ptr_equal(t.s.clients, more_clients);
+		assert_int_equal(t.s.n_clients, 2);
+	}
 }
 
 /* ---- the diagram ---- */
@@ -1413,6 +1564,10 @@ main(int argc, char **argv)
 		cmocka_unit_test(reasons__say_what_is_so_now),
 		cmocka_unit_test(times__belong_to_the_set_up_they_measure),
 		cmocka_unit_test(clients__up_and_down_alternate),
+		cmocka_unit_test(clients__another_map_ends_the_attempt_when_a_read_confirms_it),
+		cmocka_unit_test(clients__an_old_directory_holds_up_but_ends_nothing),
+		cmocka_unit_test(clients__ports_keep_their_places_when_the_lists_change),
+		cmocka_unit_test(clients__change_while_unbound),
 		cmocka_unit_test(diagram__is_what_was_seen),
 	};
 

@@ -63,6 +63,7 @@ enum op {
 	OP_PAUSE,
 	OP_CUT,
 	OP_STOP,
+	OP_CLIENTS,
 	OP_RANDOM, /* those before this one are drawn at random */
 	OP_BOOT = OP_RANDOM,
 	OP_START,
@@ -630,9 +631,9 @@ reboot_later(struct node *n)
 	schedule(n, OP_BOOT, sim.now + sim.p.boot_delay + below(sim.p.boot_delay * 4));
 }
 
-/* Versions overlap always, client sets partly. */
+/* Client sets overlap partly. */
 static void
-vary(struct node *n)
+vary_clients(struct node *n)
 {
 	static const struct ccm_directory_client pool[] = {{"nvlog", 2, 65536}, {"mon", 1, 4096},
 		{"extra", 3, 100000}, {"mon", 4, 16384}};
@@ -646,6 +647,13 @@ vary(struct node *n)
 			!(i == 3 && n->n_clients == 2))
 			n->clients[n->n_clients++] = pool[i];
 	}
+}
+
+/* Versions overlap always. */
+static void
+vary(struct node *n)
+{
+	vary_clients(n);
 	n->cfg.version_max = (uint16_t)(1 + below(3));
 	n->cfg.path_mtu = (uint16_t)(1024 << below(3));
 	n->cfg.features = rnd();
@@ -688,6 +696,15 @@ do_op(struct node *n, enum op op)
 		n->leaving = true;
 		feed_kind(n, CCM_IN_STOP);
 		schedule(n, OP_BOOT, sim.now + 1 * MS + below(60 * MS));
+		break;
+	case OP_CLIENTS:
+		vary_clients(n);
+		feed(n,
+			&(struct ccm_input){
+				.kind = CCM_IN_CLIENTS,
+				.clients = n->clients,
+				.n_clients = n->n_clients,
+			});
 		break;
 	case OP_BOOT:
 		if (n->alive && !n->leaving)
@@ -988,6 +1005,20 @@ draw_params(void)
 	}
 }
 
+/* No change of the clients is lost: the ports are those of both lists as they are now. */
+static void
+check_map(void)
+{
+	const struct node *a = &sim.nodes[0], *b = &sim.nodes[1];
+	struct ccm_port_map map;
+
+	ccm_port_map_make(a->clients, a->n_clients, b->clients, b->n_clients, &map);
+	CHECK(a->s.map_hash == ccm_port_map_hash(&map));
+	CHECK(b->s.map_hash == a->s.map_hash);
+	CHECK(!a->s.map_off && !b->s.map_off);
+	CHECK(!ccm_session_directory_due(&a->s) && !ccm_session_directory_due(&b->s));
+}
+
 static void
 run_seed(uint64_t seed, uint32_t beats)
 {
@@ -1010,6 +1041,7 @@ run_seed(uint64_t seed, uint32_t beats)
 	run_until(sim.quiet_at + sim.nodes[0].cfg.dead_after_ns + 3 * sim.nodes[0].cfg.beat_ns);
 	run_until_up(sim.quiet_at + patience());
 	stay_up(beats);
+	check_map();
 }
 
 static uint32_t

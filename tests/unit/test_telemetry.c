@@ -140,6 +140,7 @@ static struct {
 	bool control_stuck;
 	uint32_t n_ports;
 	uint32_t n_clients;
+	uint8_t client_states[CCM_MAX_PARTNERS];
 	uint32_t n_events;
 	uint32_t first_seq;
 	struct remu_stats stats[ENGINES_MAX];
@@ -201,9 +202,20 @@ ccm_read_clients(const struct ccm *ccm, struct ccm_client_status *out, uint32_t 
 {
 	assert_ptr_equal(ccm, &node);
 	assert_true(node.n_clients <= max);
-	for (uint32_t i = 0; i < node.n_clients; i++)
-		out[i] = (struct ccm_client_status){"a_name_of_31_characters_.-_.-_z",
-			CCM_MAX_PORTS, node.big, CCM_MAX_PARTNERS, node.big, node.big};
+	for (uint32_t i = 0; i < node.n_clients; i++) {
+		out[i] = (struct ccm_client_status){
+			.name = "a_name_of_31_characters_.-_.-_z",
+			.ports = CCM_MAX_PORTS,
+			.memory = node.big,
+			.partners_up = CCM_MAX_PARTNERS,
+			.ups = 1 + node.big,
+			.downs = 2 + node.big,
+			.posted = 3 + node.big,
+			.completed = 4 + node.big,
+			.errors = 5 + node.big,
+		};
+		memcpy(out[i].states, node.client_states, sizeof(out[i].states));
+	}
 	return node.n_clients;
 }
 
@@ -597,9 +609,21 @@ test_clients_and_ports(void **state)
 	node.n_clients = 2;
 	node.n_ports = 3;
 	node.big = 77;
+	node.client_states[0] = CCM_CLIENT_REFUSED;
+	node.client_states[1] = CCM_CLIENT_WAITING;
 	CHECK("/ccm/clients", NULL, "total", "2", "clients.client_1.name",
 		"a_name_of_31_characters_.-_.-_z", "clients.client_1.memory_bytes", "77",
-		"clients.client_1.partners_up", "64", "clients.client_2", "nothing");
+		"clients.client_1.partners_up", "64", "clients.client_2", "nothing", "next",
+		"nothing");
+	CHECK("/ccm/clients", "1", "clients.client_0", "nothing", "clients.client_1.ups", "78",
+		"clients.client_1.downs", "79", "clients.client_1.posted", "80",
+		"clients.client_1.completed", "81", "clients.client_1.errors", "82",
+		"clients.client_1.partners.partner_65000", "refused",
+		"clients.client_1.partners.partner_64999", "waiting",
+		"clients.client_1.partners_refused", "1", "clients.client_1.partners_waiting", "1",
+		"clients.client_1.partners_connecting", "0", "clients.client_1.partners_no_session",
+		"0");
+	CHECK("/ccm/clients", "2", "total", "2", "clients.client_1", "nothing");
 	CHECK("/ccm/ports", NULL, "total", "6", "next", "nothing",
 		"ports.partner_65000_port_0.index", "0", "ports.partner_64999_port_2.partner_id",
 		"64999", "ports.partner_64999_port_2.qpn", "16777214",
@@ -768,6 +792,9 @@ test_pages(void **state)
 	assert_in_range(pages, 2, 8);
 	assert_int_equal(count_pages("/ccm/timing", "", "partners", &pages), CCM_MAX_PARTNERS);
 	assert_in_range(pages, 2, 5);
+	memset(node.client_states, CCM_CLIENT_CONNECTING, sizeof(node.client_states));
+	assert_int_equal(count_pages("/ccm/clients", "", "clients", &pages), CCM_MAX_CLIENTS);
+	assert_true(pages > 1);
 	assert_int_equal(count_pages("/ccm/ports", "0,", "ports", &pages),
 		CCM_MAX_PARTNERS * CCM_MAX_PORTS);
 	assert_int_equal(count_pages("/ccm/events", "", "events", &pages), 256);
