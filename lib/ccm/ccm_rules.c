@@ -112,18 +112,28 @@ ccm__abandon(struct ccm_session *s, enum ccm_reason reason, uint64_t now)
 }
 
 bool
+ccm__map_holds(const struct ccm_session *s, const struct ccm_directory *dir,
+	struct ccm_port_map *out)
+{
+	struct ccm_port_map map;
+
+	ccm_port_map_make(s->clients, s->n_clients, dir->clients, dir->n_clients, &map);
+	if (out != NULL)
+		*out = map;
+	return ccm_port_map_hash(&map) == s->map_hash;
+}
+
+void
 ccm__remap(struct ccm_session *s)
 {
 	struct ccm_port_map map;
 
 	if (s->map_hash == 0)
-		return true;
-	ccm_port_map_make(s->clients, s->n_clients, s->theirs.clients, s->theirs.n_clients, &map);
-	s->map_off = ccm_port_map_hash(&map) != s->map_hash;
+		return;
+	s->map_off = !ccm__map_holds(s, &s->theirs, &map);
 	/* The same ports; but the clients' places in the lists may be others. */
 	if (!s->map_off)
 		s->map = map;
-	return !s->map_off;
 }
 
 /* Highest version that both offer; 0: none. */
@@ -299,6 +309,21 @@ decide_ready(struct ccm_session *s, uint64_t now)
 	return ccm__set_state(s, CCM_UP, CCM_REASON_NONE, now) | CCM_ACT_CLIENTS_UP;
 }
 
+/*
+ * Only a READ tells that the directory in our area is the partner's last word, or that its ports
+ * are others. Until then nothing goes on.
+ */
+static uint32_t
+decide_map_off(struct ccm_session *s, uint64_t now)
+{
+	bool other_map = s->seen.echo == s->nonce && s->seen.map_hash != 0 &&
+		s->seen.map_hash != s->map_hash;
+
+	return s->seen.dir_crc == s->theirs.crc || other_map
+		? ccm__abandon(s, CCM_REASON_CLIENTS_CHANGED, now)
+		: 0;
+}
+
 /* Everything known says this; do what follows from it. Called after every news. */
 uint32_t
 ccm__decide(struct ccm_session *s, uint64_t now)
@@ -326,11 +351,8 @@ ccm__decide(struct ccm_session *s, uint64_t now)
 		ccm__time_step(s, CCM_STEP_CLIENT_INFO, now);
 		act |= CCM_ACT_CREATE | CCM_ACT_PUBLISH;
 	}
-	/* Only a READ tells that the directory in our area is the partner's last word. */
 	if (s->map_off)
-		return s->seen.dir_crc == s->theirs.crc
-			? act | ccm__abandon(s, CCM_REASON_CLIENTS_CHANGED, now)
-			: act;
+		return act | decide_map_off(s, now);
 	if (s->state == CCM_PORTS)
 		act |= decide_ports(s, now);
 	if (s->state == CCM_READY)

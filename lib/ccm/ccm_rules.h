@@ -38,10 +38,14 @@ uint32_t ccm__new_attempt(struct ccm_session *s);
 uint32_t ccm__abandon(struct ccm_session *s, enum ccm_reason reason, uint64_t now);
 
 /*
- * The clients of one side have changed. @return whether the map of this attempt still holds, if
- * there is one yet
+ * Whether the ports of this attempt are those that follow from our clients and from this directory
+ * of the partner. @param out  gets the map that does; may be NULL
  */
-bool ccm__remap(struct ccm_session *s);
+bool ccm__map_holds(const struct ccm_session *s, const struct ccm_directory *dir,
+	struct ccm_port_map *out);
+
+/* The clients of one side have changed: does the map of this attempt, if any, still hold? */
+void ccm__remap(struct ccm_session *s);
 
 /* Whether a record is from our partner and for us: NONE, or why not. */
 enum ccm_reason ccm__check_identity(const struct ccm_session *s, const struct ccm_record *rec);

@@ -338,21 +338,43 @@ on_slot(struct ccm_session *s, const struct ccm_record *rec, uint64_t now)
 	return act;
 }
 
-/* The same ports of the same clients, whose places in the list may differ. */
+/* Whether these are the ports that ours are being connected to. */
 static bool
-same_ports(const struct ccm_directory *a, const struct ccm_directory *b)
+same_ports(const struct ccm_session *s, const struct ccm_directory *dir)
 {
-	if (a->n_ports != b->n_ports)
+	if (dir->n_ports != s->map.n_entries)
 		return false;
-	for (uint32_t i = 0; i < a->n_ports; i++) {
-		const struct ccm_directory_port *p = &a->ports[i], *q = &b->ports[i];
+	for (uint32_t i = 0; i < dir->n_ports; i++) {
+		const struct ccm_directory_port *p = &dir->ports[i], *q = &s->theirs.ports[i];
+		const struct ccm_port_map_entry *entry = &s->map.entries[i];
 
-		if (p->index != q->index || p->qpn != q->qpn || p->psn != q->psn ||
-			p->rkey != q->rkey || p->va != q->va || p->length != q->length ||
-			strncmp(a->clients[p->client].name, b->clients[q->client].name,
-				CCM_NAME_LEN) != 0)
+		if (p->qpn != q->qpn || p->psn != q->psn || p->rkey != q->rkey || p->va != q->va ||
+			p->index != entry->index || p->length != entry->length ||
+			strncmp(dir->clients[p->client].name, entry->client, CCM_NAME_LEN) != 0)
 			return false;
 	}
+	return true;
+}
+
+/*
+ * The partner's clients may change at any time, but once ours are being connected to its ports,
+ * those may not: such a directory is old, unless other ports follow from its clients. Then they
+ * are all that counts of it.
+ */
+static bool
+take_directory(struct ccm_session *s, const struct ccm_directory *dir)
+{
+	if (s->ports < CCM_PORTS_CONNECTING || same_ports(s, dir)) {
+		s->theirs = *dir;
+		ccm__remap(s);
+		return true;
+	}
+	if (ccm__map_holds(s, dir, NULL))
+		return false;
+	s->theirs.crc = dir->crc;
+	s->theirs.n_clients = dir->n_clients;
+	memcpy(s->theirs.clients, dir->clients, sizeof(s->theirs.clients));
+	s->map_off = true;
 	return true;
 }
 
@@ -360,15 +382,11 @@ static uint32_t
 on_directory(struct ccm_session *s, const struct ccm_directory *dir, uint64_t now)
 {
 	if (!ccm__is_bound(s) || dir->nonce != s->bound || dir->echo != s->nonce ||
-		(s->theirs.nonce != 0 && s->theirs.crc == dir->crc))
+		(s->theirs.nonce != 0 && s->theirs.crc == dir->crc) || !take_directory(s, dir))
 		return 0;
-	/* Once the ports are being connected, the partner's must not change any more. */
-	if (s->ports >= CCM_PORTS_CONNECTING && !same_ports(dir, &s->theirs))
-		return 0;
-	s->theirs = *dir;
 	s->progress = true;
-	/* Its clients may. What stands in the area may be old, though: look whether it is (R6). */
-	if (!ccm__remap(s) && s->io == CCM_IO_IDLE)
+	/* What stands in the area alone ends nothing, as it may be old: it makes us look (R6). */
+	if (s->map_off && s->io == CCM_IO_IDLE)
 		s->next_beat_ns = now;
 	return ccm__decide(s, now) | CCM_ACT_PUBLISH;
 }
@@ -382,7 +400,8 @@ on_clients(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
 	s->n_clients = in->n_clients;
 	if (!ccm__is_bound(s))
 		return 0;
-	if (!ccm__remap(s))
+	ccm__remap(s);
+	if (s->map_off)
 		return ccm__abandon(s, CCM_REASON_CLIENTS_CHANGED, now);
 	s->progress = true;
 	act = ccm__decide(s, now) | CCM_ACT_PUBLISH;

@@ -1474,6 +1474,42 @@ clients__ports_keep_their_places_when_the_lists_change(void **state)
 	assert_int_equal(t.s.state, CCM_CLOSING);
 }
 
+/*
+ * The partner has made its map from an older list of ours, and has other ports than we think, or
+ * none: what its clients ask for still counts.
+ */
+static void
+clients__other_ports_do_not_hide_other_clients(void **state)
+{
+	static const enum spot spots[] = {CONNECTING, CONNECTED_READ, READY, UP};
+
+	(void)state;
+	for (uint32_t i = 0; i < COUNT(spots); i++)
+		for (uint32_t way = 0; way < 2; way++) {
+			struct ccm_directory dir = directory(false);
+			struct ccm_record rec = record(THEIRS, MINE, CCM_UP);
+
+			go(spots[i]);
+			dir.crc = 0xd8;
+			feed_dir(dir); /* the same clients, but the ports are gone: old */
+			assert_int_equal(t.s.theirs.crc, 0xc2);
+			dir.clients[0].ports = 1;
+			dir.crc = 0xd9;
+			feed_dir(dir);
+			assert_int_equal(t.s.theirs.crc, 0xd9);
+			assert_int_equal(t.s.theirs.n_ports, 2); /* ours may be on their way */
+			if (way == 0)
+				rec.dir_crc = 0xd9;
+			else
+				rec.map_hash++;
+			if (t.s.io == CCM_IO_IDLE)
+				feed_due();
+			feed_record(CCM_IN_READ_OK, rec);
+			assert_int_equal(t.s.state, CCM_CLOSING);
+			assert_int_equal(t.s.last_down_reason, CCM_REASON_CLIENTS_CHANGED);
+		}
+}
+
 /* A change while nobody is bound goes into the next directory. */
 static void
 clients__change_while_unbound(void **state)
@@ -1567,6 +1603,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(clients__another_map_ends_the_attempt_when_a_read_confirms_it),
 		cmocka_unit_test(clients__an_old_directory_holds_up_but_ends_nothing),
 		cmocka_unit_test(clients__ports_keep_their_places_when_the_lists_change),
+		cmocka_unit_test(clients__other_ports_do_not_hide_other_clients),
 		cmocka_unit_test(clients__change_while_unbound),
 		cmocka_unit_test(diagram__is_what_was_seen),
 	};

@@ -1032,6 +1032,11 @@ run_seed(uint64_t seed, uint32_t beats)
 	for (uint64_t i = 0; i < n_ops; i++)
 		schedule(&sim.nodes[below(2)], (enum op)below(OP_RANDOM),
 			sim.now + below(length + 1));
+	/* Clients that come and go within the first handshakes. */
+	n_ops = below(2) ? below(8) : 0;
+	for (uint64_t i = 0; i < n_ops; i++)
+		schedule(&sim.nodes[below(2)], OP_CLIENTS,
+			sim.now + below(4 * sim.p.boot_delay + 40 * sim.p.rtt));
 	quiet_from(sim.p.faults_until);
 	for (uint32_t i = 0; i < NODES; i++)
 		schedule(&sim.nodes[i], OP_BOOT, sim.now + below(sim.p.boot_delay * 2));
