@@ -198,7 +198,7 @@ struct ccm_env {
 	struct remu_channel *channels[CCM_MAX_ENGINES]; /**< one per engine, in order of its id */
 	uint32_t n_engines;
 	void *memory; /**< for regions and ports, 4096-aligned, zeroed; see ccm_memory_size() */
-	size_t memory_size; /**< bytes */
+	size_t memory_size; /**< bytes; what the first clients leave is for later ones */
 };
 
 /** Bytes of memory that a configuration and its clients need; 0 when it would overflow. */
@@ -273,7 +273,9 @@ enum ccm_port_op {
 /**
  * Post a READ or WRITE on a port.
  *
- * @param local   must stay valid until CCM_CLIENT_COMPLETED or CCM_CLIENT_DOWN
+ * @param local   must stay valid until CCM_CLIENT_COMPLETED; when CCM_CLIENT_DOWN comes before that,
+ *                until the partner's next CCM_CLIENT_UP, or CCM_CLIENT_GONE: till its port is
+ *                destroyed, the engine may use it
  * @param offset  into the partner's region, bytes
  * @return 0, -ENOTCONN (port is not up), -EINVAL (out of the region), -EAGAIN (queue full)
  */
