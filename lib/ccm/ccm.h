@@ -264,7 +264,7 @@ struct ccm_env {
 	struct remu_channel *channels[CCM_MAX_ENGINES]; /**< one per engine, in order of its id */
 	uint32_t n_engines;
 	void *memory; /**< for regions and ports, 4096-aligned, zeroed; see ccm_memory_size() */
-	size_t memory_size; /**< bytes */
+	size_t memory_size; /**< bytes; what the first clients leave is for later ones */
 };
 
 /** Bytes of memory that a configuration and its clients need; 0 when it would overflow. */

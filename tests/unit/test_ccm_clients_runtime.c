@@ -27,6 +27,7 @@
 
 enum {
 	NODES = 2,
+	NODES_MAX = 3,
 	NAMES = 6,
 	HALF_RTT_NS = 5000,
 	STEP_NS = 500,
@@ -72,8 +73,9 @@ struct node {
 struct world {
 	uint64_t now;
 	uint64_t rng;
-	struct link links[NODES]; /* towards node i */
-	struct node nodes[NODES];
+	uint32_t n_nodes;
+	struct link links[NODES_MAX]; /* towards node i */
+	struct node nodes[NODES_MAX];
 	bool engines_stopped;
 };
 
@@ -259,29 +261,36 @@ node_start(struct world *w, uint32_t i)
 			.retry_us = 100,
 			.retry_cnt = 3,
 			.search_us = 2000},
-		.n_partners = 1,
-		.partners = {{.id = w->nodes[1 - i].id,
-			.mac = {2, 0, 0, 0, 0, (uint8_t)w->nodes[1 - i].id},
-			.ip = 0xc0000200u + w->nodes[1 - i].id,
-			.qpn = 0x100,
-			.remote_qpn = 0x100,
-			.va = 0x100000,
-			.rkey = 0xc0de0001}},
 	};
 	struct remu_engine_config ecfg = {
 		.pool = pool,
 		.mac = {2, 0, 0, 0, 0, (uint8_t)n->id},
 		.gid = roce_gid_ipv4(0xc0000200u + n->id),
 		.n_engines = 1,
-		.max_qps = 1 + CCM_MAX_PORTS,
-		.max_mrs = 3 + CCM_MAX_PORTS,
+		.max_qps = NODES_MAX * (1 + CCM_MAX_PORTS),
+		.max_mrs = NODES_MAX * (3 + CCM_MAX_PORTS),
 		.sq_depth = 64,
 		.window = 64,
 		.socket_id = -1,
 	};
 	struct ccm_env env = {.rand64 = rnd, .ctx = w, .n_engines = 1};
 
-	env.memory_size = CCM_PEER_SIZE + PAGES * CCM_PAGE;
+	for (uint32_t p = 0; p < w->n_nodes; p++) {
+		uint16_t id = w->nodes[p].id;
+
+		if (p == i)
+			continue;
+		cfg.partners[cfg.n_partners++] = (struct ccm_partner_config){
+			.id = id,
+			.mac = {2, 0, 0, 0, 0, (uint8_t)id},
+			.ip = 0xc0000200u + id,
+			.qpn = 0x100u + id,
+			.remote_qpn = 0x100u + n->id,
+			.va = 0x100000,
+			.rkey = 0xc0de0001,
+		};
+	}
+	env.memory_size = cfg.n_partners * (CCM_PEER_SIZE + PAGES * CCM_PAGE);
 	n->memory = aligned_alloc(CCM_PAGE, env.memory_size);
 	memset(n->memory, 0, env.memory_size);
 	assert_int_equal(remu_engine_create(&ecfg, &n->engine), 0);
@@ -292,13 +301,14 @@ node_start(struct world *w, uint32_t i)
 }
 
 static struct world *
-world_new(uint64_t seed)
+world_of(uint32_t n_nodes, uint64_t seed)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
 	w->now = 1000 * (uint64_t)MS;
 	w->rng = seed;
-	for (uint32_t i = 0; i < NODES; i++) {
+	w->n_nodes = n_nodes;
+	for (uint32_t i = 0; i < n_nodes; i++) {
 		struct node *n = &w->nodes[i];
 
 		n->world = w;
@@ -309,15 +319,21 @@ world_new(uint64_t seed)
 		}
 		assert_int_equal(link_init(&w->links[i], &frames, 2 * seed + i, &quiet), 0);
 	}
-	node_start(w, 0);
-	node_start(w, 1);
+	for (uint32_t i = 0; i < n_nodes; i++)
+		node_start(w, i);
 	return w;
+}
+
+static struct world *
+world_new(uint64_t seed)
+{
+	return world_of(NODES, seed);
 }
 
 static void
 world_free(struct world *w)
 {
-	for (uint32_t i = 0; i < NODES; i++) {
+	for (uint32_t i = 0; i < w->n_nodes; i++) {
 		ccm_destroy(w->nodes[i].ccm);
 		remu_engine_destroy(w->nodes[i].engine);
 		free(w->nodes[i].memory);
@@ -353,8 +369,10 @@ node_turn(struct world *w, uint32_t i)
 	remu_engine_poll(n->engine, w->now);
 	while ((k = remu_engine_tx(n->engine, pkts, 32, w->now)) != 0) {
 		for (uint16_t j = 0; j < k; j++) {
-			link_send(&w->links[1 - i], rte_pktmbuf_mtod(pkts[j], void *),
-				pkts[j]->data_len, w->now);
+			const uint8_t *data = rte_pktmbuf_mtod(pkts[j], const uint8_t *);
+
+			/* The last byte of a MAC address is the node's id. */
+			link_send(&w->links[data[5] - 1], data, pkts[j]->data_len, w->now);
 			rte_pktmbuf_free(pkts[j]);
 		}
 		busy = true;
@@ -365,11 +383,12 @@ node_turn(struct world *w, uint32_t i)
 static void
 step(struct world *w, uint64_t end)
 {
-	bool busy = node_turn(w, 0);
 	uint64_t at = UINT64_MAX;
+	bool busy = false;
 
-	busy |= node_turn(w, 1);
-	for (uint32_t i = 0; i < NODES && !busy; i++) {
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		busy |= node_turn(w, i);
+	for (uint32_t i = 0; i < w->n_nodes && !busy; i++) {
 		at = RTE_MIN(at, link_next(&w->links[i]));
 		at = RTE_MIN(at, remu_engine_next_deadline(w->nodes[i].engine));
 		at = RTE_MIN(at, ccm_next_deadline(w->nodes[i].ccm));
@@ -781,6 +800,79 @@ callbacks__may_remove_and_register(void **state)
 	world_free(w);
 }
 
+/* ---- several partners ---- */
+
+/* What a client was told about each partner, by its id. */
+struct tally {
+	uint32_t ups[NODES_MAX + 1];
+	uint32_t downs[NODES_MAX + 1];
+	uint32_t gone;
+};
+
+static void
+count(void *ctx, const struct ccm_client_event *ev)
+{
+	struct tally *t = ctx;
+
+	assert_int_equal(t->gone, 0);
+	if (ev->kind == CCM_CLIENT_UP)
+		assert_int_equal(t->ups[ev->partner_id]++, t->downs[ev->partner_id]);
+	else if (ev->kind == CCM_CLIENT_DOWN)
+		assert_int_equal(++t->downs[ev->partner_id], t->ups[ev->partner_id]);
+	t->gone += ev->kind == CCM_CLIENT_GONE;
+}
+
+static void
+expect_states(struct world *w, uint32_t client, enum ccm_client_state one,
+	enum ccm_client_state other)
+{
+	struct ccm_client_status st[CCM_MAX_CLIENTS];
+
+	assert_true(ccm_read_clients(w->nodes[0].ccm, st, CCM_MAX_CLIENTS) > client);
+	assert_int_equal(st[client].states[0], one);
+	assert_int_equal(st[client].states[1], other);
+	assert_int_equal(st[client].partners_up,
+		(one == CCM_CLIENT_CONNECTED) + (other == CCM_CLIENT_CONNECTED));
+}
+
+/* A client that one partner has too changes the session with that one alone. */
+static void
+partners__only_those_concerned_notice(void **state)
+{
+	struct ccm_client_config log = {"log", 2, 2 * CCM_PAGE}, mon = {"mon", 1, CCM_PAGE};
+	struct world *w = world_of(3, 1);
+	struct ccm_client *log0, *mon0, *other;
+	struct tally log_told = {0}, mon_told = {0};
+
+	(void)state;
+	assert_int_equal(ccm_client_register(w->nodes[0].ccm, &log, count, &log_told, &log0), 0);
+	assert_int_equal(ccm_client_register(w->nodes[1].ccm, &log, NULL, NULL, &other), 0);
+	assert_int_equal(ccm_client_register(w->nodes[2].ccm, &log, NULL, NULL, &other), 0);
+	assert_int_equal(ccm_client_register(w->nodes[2].ccm, &mon, NULL, NULL, &other), 0);
+	run(w, 5 * MS);
+	expect_states(w, 0, CCM_CLIENT_CONNECTED, CCM_CLIENT_CONNECTED);
+	assert_int_equal(ccm_client_register(w->nodes[0].ccm, &mon, count, &mon_told, &mon0), 0);
+	run(w, 5 * MS);
+	expect_states(w, 0, CCM_CLIENT_CONNECTED, CCM_CLIENT_CONNECTED);
+	expect_states(w, 1, CCM_CLIENT_WAITING, CCM_CLIENT_CONNECTED);
+	assert_true(log_told.downs[2] == 0 && log_told.downs[3] == 1 && log_told.ups[3] == 2);
+	assert_true(mon_told.ups[2] == 0 && mon_told.ups[3] == 1);
+	assert_int_equal(w->nodes[0].ccm->memory_used, 2 * (CCM_PEER_SIZE + 3 * CCM_PAGE));
+	/* Each partner has a share of its own, and the client one place in all of them. */
+	assert_ptr_equal(w->nodes[0].ccm->peers[1].ports.slots[0].port.memory -
+			w->nodes[0].ccm->peers[0].ports.slots[0].port.memory,
+		PAGES * CCM_PAGE);
+	/* It is gone when both are rid of it. */
+	assert_int_equal(ccm_client_unregister(w->nodes[0].ccm, log0), 0);
+	run(w, 5 * MS);
+	assert_int_equal(log_told.gone, 1);
+	assert_true(log_told.downs[2] == 1 && log_told.downs[3] == 2);
+	assert_true(mon_told.downs[3] == 1 && mon_told.ups[3] == 2);
+	expect_states(w, 0, CCM_CLIENT_WAITING, CCM_CLIENT_CONNECTED);
+	assert_int_equal(w->nodes[0].ccm->memory_used, 2 * (CCM_PEER_SIZE + CCM_PAGE));
+	world_free(w);
+}
+
 /* ---- memory, counters ---- */
 
 /* First fit in the partner's share; gaps that touch are one. */
@@ -1060,6 +1152,7 @@ main(void)
 		cmocka_unit_test(unregister__only_once),
 		cmocka_unit_test(unregister__before_polling_at_once),
 		cmocka_unit_test(callbacks__may_remove_and_register),
+		cmocka_unit_test(partners__only_those_concerned_notice),
 		cmocka_unit_test(memory__gaps_are_reused_and_joined),
 		cmocka_unit_test(counters__add_up_over_sessions),
 		cmocka_unit_test(races__a_change_in_every_phase),
