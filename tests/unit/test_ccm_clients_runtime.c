@@ -34,7 +34,7 @@ enum {
 	MS = 1000 * 1000,
 	FRAME_MAX = 1200,
 	FRAMES = 4096,
-	PAGES = 64, /* of port memory per node */
+	PAGES = 128, /* of port memory per node and partner */
 	CHUNK = 512,
 };
 
@@ -661,6 +661,41 @@ register__asks_for_too_much(void **state)
 	world_free(w);
 }
 
+static void
+register__removed_clients_do_not_count(void **state)
+{
+	struct world *w = world_up();
+	struct ccm_client_config cfg = {.ports = 1, .memory = CCM_PAGE};
+	struct ccm_client *client;
+	uint32_t n = 0;
+	int rc;
+
+	(void)state;
+	w->engines_stopped = true;
+	leave(&w->nodes[0].apps[0]);
+	run(w, 10 * STEP_NS);
+	assert_int_equal(w->nodes[0].apps[0].gone, 0);
+	assert_int_equal(join_with(&w->nodes[0].apps[1], CCM_MAX_PORTS, CCM_MAX_PORTS * CCM_PAGE),
+		0);
+	assert_int_equal(join_with(&w->nodes[0].apps[2], 1, CCM_PAGE), -ENOSPC);
+	leave(&w->nodes[0].apps[1]);
+	/* But they need places until they are gone. */
+	do {
+		snprintf(cfg.name, sizeof(cfg.name), "n%u", n++);
+		rc = ccm_client_register(w->nodes[0].ccm, &cfg, NULL, NULL, &client);
+		if (rc == 0)
+			assert_int_equal(ccm_client_unregister(w->nodes[0].ccm, client), 0);
+	} while (rc == 0);
+	assert_int_equal(rc, -EBUSY);
+	assert_int_equal(n - 1, CCM_CLIENT_SLOTS - 2);
+	ccm_poll(w->nodes[0].ccm, w->now);
+	assert_int_equal(ccm_client_register(w->nodes[0].ccm, &cfg, NULL, NULL, &client), 0);
+	assert_int_equal(ccm_client_unregister(w->nodes[0].ccm, client), 0);
+	w->engines_stopped = false;
+	settle(w, 5 * MS);
+	world_free(w);
+}
+
 /* ---- going ---- */
 
 static void
@@ -1146,6 +1181,7 @@ main(void)
 		cmocka_unit_test(register__too_little_memory_is_refused_visibly),
 		cmocka_unit_test(register__the_lower_of_both_counts),
 		cmocka_unit_test(register__asks_for_too_much),
+		cmocka_unit_test(register__removed_clients_do_not_count),
 		cmocka_unit_test(unregister__down_then_gone),
 		cmocka_unit_test(unregister__work_under_way_is_flushed_before_gone),
 		cmocka_unit_test(unregister__while_a_teardown_is_under_way),
