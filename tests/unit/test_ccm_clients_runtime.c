@@ -47,7 +47,8 @@ struct app {
 	uint64_t memory;
 	bool called; /* may be called: until GONE */
 	bool up;
-	bool leave_in_up; /* removes itself, in this callback */
+	struct app *takes_along; /* removes this one when it comes up */
+	bool leave_in_up;	 /* removes itself, in this callback */
 	bool leave_in_down;
 	bool leave_in_completed;
 	bool again_in_gone; /* registers itself in the last call */
@@ -188,6 +189,8 @@ on_up(struct app *a, const struct ccm_client_event *ev)
 	exchange(a);
 	if (a->leave_in_up)
 		leave(a);
+	if (a->takes_along != NULL && a->takes_along->handle != NULL)
+		leave(a->takes_along);
 }
 
 static void
@@ -711,7 +714,11 @@ unregister__down_then_gone(void **state)
 	run(w, 5 * MS);
 	leave(a);
 	assert_true(a->up && a->called); /* not from within */
+	/* All sessions see one list in one turn: it is another one in the next. */
+	assert_int_equal(w->nodes[0].ccm->n_wants, 2);
+	assert_int_equal(ccm_next_deadline(w->nodes[0].ccm), 0);
 	ccm_poll(w->nodes[0].ccm, w->now);
+	assert_int_equal(w->nodes[0].ccm->n_wants, 1);
 	assert_true(!a->up && a->called);
 	assert_int_equal(a->reason, CCM_REASON_CLIENTS_CHANGED);
 	settle(w, MS);
@@ -832,6 +839,25 @@ callbacks__may_remove_and_register(void **state)
 	settle(w, 20 * MS);
 	assert_true(a[2].gone == 1 && a[2].handle == NULL);
 	assert_true(a[4].gone == 1 && a[4].handle != NULL && a[4].up);
+	world_free(w);
+}
+
+/* The one that is next in turn to be told UP is removed by the one before. */
+static void
+callbacks__no_up_after_removal(void **state)
+{
+	struct world *w = world_new(1);
+	struct app *a = w->nodes[0].apps;
+
+	(void)state;
+	for (uint32_t k = 0; k < 3; k++) {
+		join(w, 0, k);
+		join(w, 1, k);
+	}
+	a[0].takes_along = &a[1];
+	settle(w, 5 * MS);
+	assert_true(a[1].ups == 0 && a[1].downs == 0 && a[1].gone == 1);
+	assert_true(a[0].ups == 2 && a[2].ups == 2);
 	world_free(w);
 }
 
@@ -1188,6 +1214,7 @@ main(void)
 		cmocka_unit_test(unregister__only_once),
 		cmocka_unit_test(unregister__before_polling_at_once),
 		cmocka_unit_test(callbacks__may_remove_and_register),
+		cmocka_unit_test(callbacks__no_up_after_removal),
 		cmocka_unit_test(partners__only_those_concerned_notice),
 		cmocka_unit_test(memory__gaps_are_reused_and_joined),
 		cmocka_unit_test(counters__add_up_over_sessions),
