@@ -75,11 +75,12 @@ void
 node_boot_status(const struct node_boot *b, struct ccm_boot_status *out)
 {
 	uint64_t now = atomic_load_explicit(&b->now, memory_order_relaxed);
-	const struct node_boot_stage *stage = &b->stages[now >> 32];
+	const struct node_boot_stage *stage;
 
 	*out = (struct ccm_boot_status){.stages = (uint16_t)b->n_stages};
 	if (b->n_stages == 0)
 		return;
+	stage = &b->stages[now >> 32];
 	out->stage = (uint16_t)((now >> 32) + 1);
 	out->progress = (uint32_t)now;
 	out->budget_ms = stage->budget_ms;

@@ -13,7 +13,8 @@ need_tool tcpdump
 make_pair af_packet
 # Few beats, so that the attacker can meet the expected PSN between two of them.
 for side in A B; do
-	change_config "$side" '.timing += {beat_us: 500000, dead_after_us: 5000000, search_us: 500000}'
+	change_config "$side" '.port.arp = false
+		| .timing += {beat_us: 500000, dead_after_us: 5000000, search_us: 500000}'
 	start_pair_node "$side" --no-exercise
 done
 wait_state 20 A up
