@@ -392,6 +392,7 @@ make_large_node(void)
 		memset(&node.partners[i], 0x80, sizeof(node.partners[i]));
 		node.partners[i].last_down_reason = CCM_REASON_PARTNER_WENT_BACK;
 		node.partners[i].since_ns = 0;
+		node.partners[i].evidence.link_up = true;
 		memset(node.partners[i].partner_boot.name, '\\', CCM_NAME_LEN - 1);
 		node.partners[i].partner_boot.name[CCM_NAME_LEN - 1] = '\0';
 		node.now = UINT64_MAX;
