@@ -251,7 +251,7 @@ receive_other(struct remu_engine *e, struct rte_mbuf *m)
 		return REMU_DROP_NOT_IP;
 	m->data_len = (uint16_t)len;
 	m->pkt_len = (uint32_t)len;
-	m->ol_flags = 0;
+	m->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT; /* who owns the bytes stays */
 	e->arp_answer = m;
 	return REMU_HELD;
 }
