@@ -114,15 +114,15 @@ MUTANTS = [
     (
         "buffers given back too early",
         PORTS,
-        "\tpeer->ports.release_due = true;\n\ttell(ccm, peer, CCM_CLIENT_DOWN, reason);\n",
+        "\ttell(ccm, peer, CCM_CLIENT_DOWN, reason);\n",
         "\ttell(ccm, peer, CCM_CLIENT_DOWN, reason);\n"
         "\ttell(ccm, peer, CCM_CLIENT_RELEASED, reason);\n",
     ),
     (
         "memory allocated in the loop",
         MANAGER,
-        "\tany = poll_channels(ccm);\n",
-        "\tany = poll_channels(ccm);\n\tccm_destroy(calloc(1, sizeof(*ccm)));\n",
+        "\tany |= poll_channels(ccm);\n",
+        "\tany |= poll_channels(ccm);\n\tccm_destroy(calloc(1, sizeof(*ccm)));\n",
     ),
     (
         "record CRC unchecked",
