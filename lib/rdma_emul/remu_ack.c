@@ -457,6 +457,22 @@ on_data(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt
 	return REMU_DROP_NONE;
 }
 
+/*
+ * Rule R8: a bootstrap peer that asks for a PSN outside of what is under way follows another
+ * sequence than ours (a late copy of an old READ took it back), and repeating a WRITE cannot help.
+ * A READ mends it by itself.
+ */
+static bool
+is_sequence_lost(const struct remu_engine *e, const struct remu_qp *qp,
+	const struct roce_packet *pkt)
+{
+	const struct remu_requester *rq = &qp->req;
+
+	return (qp->flags & REMU_QP_BOOTSTRAP) && pkt->f.opcode == ROCE_ACKNOWLEDGE &&
+		pkt->f.syndrome == ROCE_NAK_PSN_SEQUENCE && rq->una_psn != rq->sent_psn &&
+		!remu__is_answered(remu__wqe(e, rq, rq->head));
+}
+
 enum remu_drop
 remu__req_response(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
 	uint64_t now)
@@ -467,8 +483,13 @@ remu__req_response(struct remu_engine *e, struct remu_qp *qp, const struct roce_
 		return REMU_DROP_QP_STATE;
 	/* Only what is outstanding can be answered: [una, sent). */
 	if (remu_psn_diff(pkt->f.psn, rq->una_psn) < 0 ||
-		remu_psn_diff(pkt->f.psn, rq->sent_psn) >= 0)
-		return REMU_DROP_RESP_STALE;
+		remu_psn_diff(pkt->f.psn, rq->sent_psn) >= 0) {
+		if (!is_sequence_lost(e, qp, pkt))
+			return REMU_DROP_RESP_STALE;
+		e->stats.naks_received++;
+		fail_head(e, qp, REMU_WC_RETRY_EXC_ERR);
+		return REMU_DROP_NONE;
+	}
 	if (pkt->f.opcode != ROCE_ACKNOWLEDGE)
 		return on_data(e, qp, pkt, now);
 	switch (pkt->f.syndrome & ROCE_SYN_TYPE_MASK) {
