@@ -12,7 +12,9 @@ enum {
 	/* How long a leaving node answers READs, so that the partner can see why. */
 	LEAVE_MIN_NS = 20 * 1000 * 1000,
 	LEAVE_MAX_NS = 500 * 1000 * 1000,
-	EXCUSE_AGAIN = 10, /* detection times before another stall of ours is excused wholly */
+	EXCUSE_AGAIN = 10,    /* detection times before another stall of ours is excused wholly */
+	CONFLICT_RETURNS = 4, /* of former lives, within the time for a set-up */
+	CONFLICT_DETECTIONS = 10, /* detection times without a session after that */
 };
 
 void
@@ -74,6 +76,7 @@ ccm_session_record(struct ccm_session *s, struct ccm_record *out)
 		.role = s->cfg.role,
 		.start_psn = s->start_psn,
 		.sequences = s->sequences,
+		.beat_us = (uint32_t)(s->cfg.beat_ns / 1000),
 	};
 	memcpy(out->name, s->cfg.name, sizeof(out->name));
 	memcpy(out->boot_name, s->boot.name, sizeof(out->boot_name));
@@ -177,6 +180,18 @@ excuse(struct ccm_session *s, uint64_t late, uint64_t now)
 	}
 }
 
+/*
+ * When the next beat starts. While attempts keep failing no news hurries it; but it goes on, as a
+ * partner that is not asked would look as if it did not answer.
+ */
+static uint64_t
+beat_due(const struct ccm_session *s)
+{
+	uint64_t at = s->next_beat_ns;
+
+	return s->hold_until_ns > s->now_ns ? ccm__max(at, s->beat_start_ns + s->cfg.beat_ns) : at;
+}
+
 static uint32_t
 on_timer(struct ccm_session *s, uint64_t now)
 {
@@ -202,7 +217,10 @@ on_timer(struct ccm_session *s, uint64_t now)
 		act |= ccm__abandon(s, answers ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
 			now);
 	}
-	if (s->io == CCM_IO_IDLE && now >= ccm__max(s->next_beat_ns, s->hold_until_ns))
+	/* Its heart beats, yet what the next state needs does not come: begin again. */
+	if (ccm__is_setting_up(s) && now - s->since_ns > ccm__setup_limit(s))
+		act |= ccm__abandon(s, CCM_REASON_NO_PROGRESS, now);
+	if (s->io == CCM_IO_IDLE && now >= beat_due(s))
 		act |= start_beat(s, now);
 	return act;
 }
@@ -236,8 +254,45 @@ on_read_bad(struct ccm_session *s, enum ccm_record_verdict verdict, uint64_t now
 	if (verdict == CCM_RECORD_TORN || verdict == CCM_RECORD_CRC)
 		s->search_pause_ns = s->cfg.beat_ns;
 	fail_beat(s, now);
+	if (verdict == CCM_RECORD_LAYOUT || verdict == CCM_RECORD_VALUE)
+		return ccm__refuse(s, CCM_REASON_BAD_RECORD, now);
 	return not_found(s,
 		verdict == CCM_RECORD_EMPTY ? CCM_REASON_NOT_STARTED : CCM_REASON_BAD_RECORD, now);
+}
+
+static void
+note_return(struct ccm_session *s, uint64_t now)
+{
+	if (s->n_returns == 0 || now - s->first_return_ns > ccm__setup_limit(s)) {
+		s->n_returns = 0;
+		s->first_return_ns = now;
+	}
+	if (++s->n_returns < CONFLICT_RETURNS)
+		return;
+	s->n_returns = 0;
+	s->n_conflicts++;
+	s->conflict_until_ns = now + CONFLICT_DETECTIONS * s->cfg.dead_after_ns;
+}
+
+/*
+ * Every start of a node has a boot_id of its own, so one that comes back after another has been
+ * READ means that two nodes answer at this address in turn. Only when it happens again and again:
+ * an answer may be a very old copy, a machine may have been set back to an earlier state.
+ */
+static void
+note_life(struct ccm_session *s, const struct ccm_record *rec, uint64_t now)
+{
+	if (ccm__check_identity(s, rec) != CCM_REASON_NONE || rec->boot_id == s->boot_id)
+		return;
+	for (uint32_t i = 0; i < CCM_SESSION_FORMER; i++) {
+		if (s->former[i] != 0 && s->former[i] == rec->boot_id) {
+			s->former[i] = 0;
+			note_return(s, now);
+		}
+	}
+	memmove(&s->former[1], &s->former[0], sizeof(s->former) - sizeof(s->former[0]));
+	s->former[0] = s->boot_id;
+	s->boot_id = rec->boot_id;
 }
 
 static uint32_t
@@ -268,6 +323,7 @@ on_read_ok(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
 		s->partner_boot_ns = now;
 	if (is_news(in->record, &s->seen))
 		s->progress = true;
+	note_life(s, in->record, now);
 	s->seen = *in->record;
 	act = ccm__decide(s, now);
 	/* The beat's own WRITE says it all. */
@@ -583,9 +639,11 @@ ccm_session_deadline(const struct ccm_session *s)
 	if (s->state == CCM_DOWN)
 		return UINT64_MAX;
 	if (s->io == CCM_IO_IDLE)
-		at = ccm__min(at, ccm__max(s->next_beat_ns, s->hold_until_ns));
+		at = ccm__min(at, beat_due(s));
 	if (ccm__is_bound(s))
 		at = ccm__min(at, s->last_beat_ns + s->cfg.dead_after_ns + 1);
+	if (ccm__is_setting_up(s))
+		at = ccm__min(at, s->since_ns + ccm__setup_limit(s) + 1);
 	if (s->state == CCM_LEAVING && s->ports == CCM_PORTS_NONE)
 		at = ccm__min(at, s->leave_by_ns);
 	return at;

@@ -74,15 +74,19 @@ verdict(const struct ccm_session *s, const struct ccm_evidence *e)
 		return CCM_VERDICT_REFUSED;
 	if (rec->phase == CCM_LEAVING)
 		return CCM_VERDICT_LEAVING;
-	/* Hung only if it went on answering: a partner that is gone stops both at once. */
-	if (is_silent(s, e, e->beat_age_ns))
+	/*
+	 * DOWN with a beat is a partner between two attempts. Hung only if it went on answering: a
+	 * partner that is gone stops both at once.
+	 */
+	if (is_silent(s, e, e->beat_age_ns)) {
+		if (rec->phase == CCM_DOWN)
+			return CCM_VERDICT_NOT_STARTED;
 		return e->beat_age_ns > e->answer_age_ns + 2 * s->cfg.beat_ns
 			? CCM_VERDICT_HUNG
 			: CCM_VERDICT_UNREACHABLE;
+	}
 	if (rec->boot_stage < rec->boot_stages)
 		return booting(s, e);
-	if (rec->phase == CCM_DOWN)
-		return CCM_VERDICT_NOT_STARTED;
 	return s->state == CCM_UP ? CCM_VERDICT_UP : CCM_VERDICT_CONNECTING;
 }
 

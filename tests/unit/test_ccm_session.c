@@ -32,6 +32,7 @@ enum {
 	BEAT = 1000 * 1000, /* ns */
 	DEAD = 10 * BEAT,
 	SEARCH = 50 * BEAT,
+	CONFLICT_WINDOW = 1000 * BEAT, /* the longest of a second and ten detection times */
 	CLUSTER = 4711,
 	ME = 1,
 	PARTNER = 2,
@@ -595,10 +596,10 @@ static const struct row {
 	{I_READ_RANGE, R(VERSION), NO,             "..f..f.w.w.w..w.w.w..w.w"},
 	{I_EMPTY, NO, R(NOT_STARTED),              "..n..n.Z................"},
 	{I_MAGIC, NO, R(BAD_RECORD),               "..n..n.Z................"},
-	{I_LAYOUT, NO, R(BAD_RECORD),              "..n..n.Z................"},
+	{I_LAYOUT, R(BAD_RECORD), NO,              "..f..f.P................"},
 	{I_TORN, NO, R(BAD_RECORD),                "..n..n.Z................"},
 	{I_CRC, NO, R(BAD_RECORD),                 "..n..n.Z................"},
-	{I_VALUE, NO, R(BAD_RECORD),               "..n..n.Z................"},
+	{I_VALUE, R(BAD_RECORD), NO,               "..f..f.P................"},
 	{I_READ_FAILED, NO, R(NO_ANSWER),          "..n..n.Z................"},
 	{I_READ_ACCESS, NO, R(ACCESS),             "..n..n.Z................"},
 	{I_WRITE_OK, NO, NO,                       "........................"},
@@ -1179,10 +1180,16 @@ hold__no_storm_of_attempts(void **state)
 			assert_true(hold >= last && hold <= SEARCH);
 			last = hold;
 			if (hold != 0) {
+				t.s.beat_start_ns = t.now;
 				assert_false(feed(CCM_IN_TIMER) & CCM_ACT_READ);
-				t.s.steps = 1; /* as if a READ had been under way */
+				/* At the pace of the beat it goes on looking, but does not bind. */
+				t.now += BEAT;
+				assert_true(feed(CCM_IN_TIMER) & CCM_ACT_READ);
+				feed_record(CCM_IN_READ_OK, record(THEIRS, t.s.nonce, CCM_SEARCH));
+				feed(CCM_IN_WRITE_OK);
 				feed_record(CCM_IN_SLOT, record(THEIRS, t.s.nonce, CCM_SEARCH));
 				assert_int_equal(t.s.state, CCM_SEARCH);
+				assert_false(feed(CCM_IN_TIMER) & CCM_ACT_READ);
 				t.now = t.s.hold_until_ns;
 			}
 			come_back(up); /* UP for a moment is no better than not at all */
@@ -1312,6 +1319,130 @@ reasons__say_what_is_so_now(void **state)
 	go(CLOSING);
 	ccm_session_record(&t.s, &rec);
 	assert_int_equal(rec.phase, CCM_DOWN);
+}
+
+static void
+terms__a_partner_with_a_slower_beat_than_our_detection_time_is_refused(void **state)
+{
+	struct ccm_record rec;
+
+	(void)state;
+	go(SEARCH_READ);
+	rec = record(THEIRS, 0, CCM_SEARCH);
+	rec.beat_us = DEAD / 3 / US + 1;
+	feed_record(CCM_IN_READ_OK, rec);
+	assert_true(t.s.state == CCM_REFUSED && t.s.reason == CCM_REASON_TIMING);
+	feed(CCM_IN_WRITE_OK);
+	feed_due();
+	rec = record(THEIRS, 0, CCM_SEARCH);
+	rec.beat_us = DEAD / 3 / US;
+	feed_record(CCM_IN_READ_OK, rec);
+	assert_int_equal(t.s.state, CCM_SEARCH);
+	/* And it can see ours. */
+	ccm_session_record(&t.s, &rec);
+	assert_int_equal(rec.beat_us, BEAT / US);
+}
+
+static void
+terms__a_record_with_our_own_id_is_told_from_a_strangers(void **state)
+{
+	struct ccm_record rec = record(THEIRS, 0, CCM_SEARCH);
+
+	(void)state;
+	go(SEARCH_READ);
+	rec.src_id = ME;
+	rec.dst_id = PARTNER;
+	feed_record(CCM_IN_READ_OK, rec);
+	assert_true(t.s.state == CCM_REFUSED && t.s.reason == CCM_REASON_OWN_ID);
+}
+
+/* A READ that shows this life of the partner, bound to our attempt or searching. */
+static void
+read_life(uint64_t boot_id)
+{
+	struct ccm_record rec = record(THEIRS, 0, CCM_SEARCH);
+
+	t.now += BEAT;
+	t.s.last_beat_ns = t.now; /* a stall of ours is none of this */
+	feed_due();
+	rec.boot_id = boot_id;
+	feed_record(CCM_IN_READ_OK, rec);
+	feed(CCM_IN_WRITE_OK);
+}
+
+static void
+conflict__lives_that_come_back_are_two_nodes(void **state)
+{
+	uint64_t told;
+
+	(void)state;
+	init();
+	feed(CCM_IN_START);
+	/* One that starts again and again does not come back as an earlier one. */
+	for (uint64_t id = 1; id <= 100; id++)
+		read_life(id);
+	/* An answer that is a late copy, now and then, is no other node. */
+	for (uint32_t i = 0; i < 10; i++) {
+		read_life(100);
+		read_life(99);
+		read_life(100);
+		t.now += UINT64_C(2) * CONFLICT_WINDOW;
+	}
+	assert_true(t.s.n_conflicts == 0 && t.s.state == CCM_SEARCH);
+	for (uint32_t i = 0; i < 3; i++)
+		read_life(i & 1 ? 100 : 101);
+	assert_int_equal(t.s.n_conflicts, 0);
+	for (uint32_t i = 0; i < 3; i++)
+		read_life(i & 1 ? 101 : 100);
+	assert_true(t.s.n_conflicts == 1 && t.s.state == CCM_REFUSED);
+	assert_int_equal(t.s.reason, CCM_REASON_CONFLICT);
+	/* When only one is left, it is a partner again after a while. */
+	told = t.now;
+	while (t.s.state == CCM_REFUSED)
+		read_life(101);
+	assert_in_range(t.now - told, 9 * DEAD, 11 * DEAD);
+	assert_int_equal(t.s.n_conflicts, 1);
+}
+
+static void
+conflict__ends_an_attempt(void **state)
+{
+	(void)state;
+	go(UP);
+	t.s.conflict_until_ns = t.now + DEAD;
+	feed_due();
+	feed_record(CCM_IN_READ_OK, record(THEIRS, MINE, CCM_UP));
+	assert_true(t.s.state == CCM_CLOSING && t.s.reason == CCM_REASON_CONFLICT);
+}
+
+/* A partner whose heart beats, but who never says what comes next. */
+static void
+setup__that_stands_still_begins_again(void **state)
+{
+	static const enum spot spots[] = {BOUND, CREATED, READY, UP};
+
+	(void)state;
+	for (uint32_t i = 0; i < COUNT(spots); i++) {
+		enum ccm_state before;
+		uint64_t start;
+
+		go(spots[i]);
+		before = t.s.state;
+		start = t.s.since_ns;
+		while (t.s.state == before && t.now < start + UINT64_C(3) * CONFLICT_WINDOW) {
+			t.now += BEAT;
+			assert_true(ccm_session_deadline(&t.s) <= start + CONFLICT_WINDOW + 1 ||
+				before == CCM_UP);
+			t.s.last_beat_ns = t.now;
+			feed(CCM_IN_TIMER);
+		}
+		if (spots[i] == UP) {
+			assert_int_equal(t.s.state, CCM_UP);
+			continue;
+		}
+		assert_in_range(t.now - start, CONFLICT_WINDOW, CONFLICT_WINDOW + 2 * BEAT);
+		assert_int_equal(t.s.last_down_reason, CCM_REASON_NO_PROGRESS);
+	}
 }
 
 static void
@@ -1598,6 +1729,12 @@ main(int argc, char **argv)
 		cmocka_unit_test(down__nothing_happens_to_a_session_that_has_stopped),
 		cmocka_unit_test(leaving__ends_when_the_partner_knows),
 		cmocka_unit_test(reasons__say_what_is_so_now),
+		cmocka_unit_test(
+			terms__a_partner_with_a_slower_beat_than_our_detection_time_is_refused),
+		cmocka_unit_test(terms__a_record_with_our_own_id_is_told_from_a_strangers),
+		cmocka_unit_test(conflict__lives_that_come_back_are_two_nodes),
+		cmocka_unit_test(conflict__ends_an_attempt),
+		cmocka_unit_test(setup__that_stands_still_begins_again),
 		cmocka_unit_test(times__belong_to_the_set_up_they_measure),
 		cmocka_unit_test(clients__up_and_down_alternate),
 		cmocka_unit_test(clients__another_map_ends_the_attempt_when_a_read_confirms_it),

@@ -163,7 +163,7 @@ order(void **state)
 	expect(CCM_VERDICT_LINK_DOWN, CCM_ADVICE_UNSURE);
 }
 
-/* One torn record among good ones is nothing; a node that says DOWN and no stage has not begun. */
+/* One torn record among good ones is nothing; a node that says DOWN and has no beat has not begun. */
 static void
 transients(void **state)
 {
@@ -172,8 +172,12 @@ transients(void **state)
 	s.state = CCM_SEARCH;
 	s.reason = CCM_REASON_BAD_RECORD;
 	expect(CCM_VERDICT_CONNECTING, CCM_ADVICE_KEEP);
+	/* While its heart beats it is between two attempts. */
 	s.seen.phase = CCM_DOWN;
+	expect(CCM_VERDICT_CONNECTING, CCM_ADVICE_KEEP);
+	s.partner_beat_ns = now - s.cfg.dead_after_ns - 1;
 	expect(CCM_VERDICT_NOT_STARTED, CCM_ADVICE_TAKE_OVER);
+	s.partner_beat_ns = now - MS;
 	s.seen.boot_stage = 1;
 	s.partner_boot_ns = now;
 	expect(CCM_VERDICT_PROGRESSING, CCM_ADVICE_KEEP);
