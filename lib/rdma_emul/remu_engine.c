@@ -4,7 +4,9 @@
  * pairs take turns to send.
  */
 #include "remu_arp.h"
+#include "remu_predict.h"
 #include "remu_priv.h"
+#include "roce_extension.h"
 #include "roce_icrc.h"
 
 #include <rte_malloc.h>
@@ -155,7 +157,7 @@ remu__frame_begin(struct remu_engine *e, struct remu_qp *qp, const struct roce_f
 		return NULL;
 	}
 	frame = rte_pktmbuf_mtod(m, uint8_t *);
-	*payload = frame + roce_encode(&qp->flow, f, e->ip_id++, payload_len, frame);
+	*payload = frame + roce_encode(&qp->flow, f, 0, payload_len, frame);
 	m->data_len = (uint16_t)len;
 	m->pkt_len = (uint32_t)len;
 	return m;
@@ -256,12 +258,19 @@ receive_other(struct remu_engine *e, struct rte_mbuf *m)
 	return REMU_HELD;
 }
 
+static bool
+receives(const struct remu_qp *qp)
+{
+	return qp->state == REMU_QP_RTR || qp->state == REMU_QP_RTS || qp->state == REMU_QP_SQD ||
+		qp->state == REMU_QP_SQE;
+}
+
 /*
  * Every check that does not depend on what the packet asks, then requester or responder.
  * REMU_HELD: the mbuf is kept.
  */
-static enum remu_drop
-receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
+static __rte_noinline enum remu_drop
+receive_unknown(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 {
 	struct roce_packet pkt;
 	struct remu_qp *qp;
@@ -284,8 +293,7 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 	qp = remu_qp_find(e, pkt.f.dest_qpn);
 	if (unlikely(qp == NULL))
 		return REMU_DROP_QPN;
-	if (unlikely(qp->state != REMU_QP_RTR && qp->state != REMU_QP_RTS &&
-		    qp->state != REMU_QP_SQD && qp->state != REMU_QP_SQE))
+	if (unlikely(!receives(qp)))
 		return REMU_DROP_QP_STATE;
 	drop = check_peer(qp, &pkt);
 	if (unlikely(drop != REMU_DROP_NONE))
@@ -296,7 +304,50 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 	}
 	if (unlikely((pkt.tos & ROCE_ECN_MASK) == ROCE_ECN_CE))
 		echo_congestion(e, qp, now);
+	else if (m->data_len >= ROCE_MIN_FRAME)
+		remu__predict_learn(remu__predict_slot(e, rte_pktmbuf_mtod(m, const uint8_t *)), qp,
+			m, &pkt);
 	return dispatch(e, qp, &pkt, m, now);
+}
+
+/* A frame that begins like one that has passed those checks. */
+static inline enum remu_drop
+receive_predicted(struct remu_engine *e, struct remu_prediction *p, struct rte_mbuf *m,
+	uint64_t now)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	const uint8_t *rest = frame + ROCE_HEAD_LEN;
+	struct roce_packet *pkt = &p->pkt;
+	uint32_t word = roce_load_be32(rest);
+
+	if (unlikely(roce_icrc_rest(p->crc, rest, p->rest_len) !=
+		    roce_load_le32(rest + p->rest_len)))
+		return REMU_DROP_ICRC;
+	if (unlikely(!receives(p->qp)))
+		return REMU_DROP_QP_STATE;
+	if (unlikely(p->qp->peer_sport != 0 && p->qp->peer_sport != pkt->udp_sport))
+		return REMU_DROP_SRC_PORT;
+	pkt->f.ackreq = word >> 31;
+	pkt->f.reserved7 = word >> 24 & 0x7f;
+	pkt->f.psn = word & REMU_PSN_MASK;
+	roce_decode_extensions(rest + 4, pkt);
+	pkt->l3 = frame + ROCE_ETH_LEN;
+	pkt->payload = frame + p->payload_off;
+	return dispatch(e, p->qp, pkt, m, now);
+}
+
+static inline enum remu_drop
+receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct remu_prediction *p;
+
+	if (unlikely(m->nb_segs != 1 || m->data_len < ROCE_MIN_FRAME))
+		return receive_unknown(e, m, now);
+	p = remu__predict_slot(e, frame);
+	return likely(p->frame_len == m->data_len && roce_same_50(p->head, frame))
+		? receive_predicted(e, p, m, now)
+		: receive_unknown(e, m, now);
 }
 
 void

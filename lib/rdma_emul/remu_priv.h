@@ -28,11 +28,27 @@ enum {
 	REMU_HOLD = 64,	     /* PSNs ahead that are kept per queue pair */
 	REMU_HOLD_ALL = 256, /* default of hold_max */
 	REMU_RNR_RETRY_EVER = 7,
+	REMU_PREDICTIONS = 64, /* kinds of frames remembered; power of two */
 	REMU_ATOMIC_LEN = 8,
 };
 
 /* Verdict of a request that is kept: its frame is not freed and not counted yet. */
 #define REMU_HELD REMU_DROP_COUNT
+
+/*
+ * What is known of a frame before its checks, because it begins like one that has passed them: see
+ * remu_predict.h.
+ */
+struct remu_prediction {
+	uint8_t head[ROCE_HEAD_LEN];
+	uint16_t frame_len; /* 0: nothing */
+	uint16_t rest_len;  /* from the head to the ICRC */
+	uint16_t payload_off;
+	uint32_t crc;	    /* of the ICRC: behind the head */
+	uint64_t candidate; /* the last frame that was not predicted */
+	struct remu_qp *qp;
+	struct roce_packet pkt;
+};
 
 struct remu_mr {
 	struct remu_mr_config cfg;
@@ -48,6 +64,30 @@ struct remu_cq {
 	bool solicited_only;
 	bool event;
 	struct remu_cq *next;
+};
+
+/* See remu_stencil.h. */
+struct remu_stencil {
+	uint8_t head[ROCE_HEAD_LEN];
+	uint16_t payload_off;
+	uint32_t crc; /* of the ICRC: behind the head */
+	uint32_t key; /* remu__stencil_key(); 0: none */
+	uint16_t icrc_off;
+	uint16_t frame_len;
+	uint8_t pad;
+};
+
+/* By the place of a packet in its message, so that long messages change no stencil. */
+enum remu_stencil_kind {
+	REMU_ST_REQUEST, /* first and only ones */
+	REMU_ST_REQUEST_MIDDLE,
+	REMU_ST_REQUEST_LAST,
+	REMU_ST_READ,
+	REMU_ST_ACK,
+	REMU_ST_ANSWER, /* first and only ones */
+	REMU_ST_ANSWER_MIDDLE,
+	REMU_ST_ANSWER_LAST,
+	REMU_ST_COUNT
 };
 
 /* A posted work request. Packet k of it has PSN first_psn + k. */
@@ -201,6 +241,7 @@ struct remu_qp {
 	struct remu_cq *send_cq;
 	struct remu_cq *recv_cq;
 	struct roce_flow flow;
+	struct remu_stencil stencils[REMU_ST_COUNT];
 	struct remu_requester req;
 	struct remu_responder resp;
 };
@@ -252,11 +293,11 @@ struct remu_engine {
 	struct remu_qp *sched_head;
 	struct remu_qp *sched_tail;
 	struct rte_mbuf *arp_answer; /* to be sent; NULL: none */
+	struct remu_prediction predictions[REMU_PREDICTIONS];
 	struct remu_channel *channels[REMU_MAX_CHANNELS];
 	uint32_t n_channels;
 	uint32_t free_qp_hint;
 	uint32_t free_mr_hint;
-	uint16_t ip_id;
 	uint64_t reack_cost_ns;
 	bool turn;	     /* who gets the odd packet of a turn */
 	struct remu_cq *cqs; /* made by remu_cq_create() */
