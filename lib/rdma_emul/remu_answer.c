@@ -161,10 +161,11 @@ static inline struct rte_mbuf *
 stamp_response(struct remu_engine *e, const struct remu_stencil *st, const struct remu_response *r,
 	uint8_t opcode, uint32_t payload_len)
 {
-	struct rte_mbuf *m = remu__stamp(e, st, r->psn, false);
+	struct rte_mbuf *m = remu__stamp_alloc(e);
 
 	if (unlikely(m == NULL))
 		return NULL;
+	remu__stamp(st, m, r->psn, false);
 	if (roce_ops[opcode].traits & ROCE_T_AETH)
 		roce_store_be32(remu__stamp_extension(m), (uint32_t)r->syndrome << 24 | r->msn);
 	if (payload_len != 0)

@@ -6,6 +6,7 @@
 #include "remu_arp.h"
 #include "remu_predict.h"
 #include "remu_priv.h"
+#include "remu_shortcut.h"
 #include "roce_extension.h"
 #include "roce_icrc.h"
 
@@ -327,6 +328,10 @@ receive_predicted(struct remu_engine *e, struct remu_prediction *p, struct rte_m
 		return REMU_DROP_QP_STATE;
 	if (unlikely(p->qp->peer_sport != 0 && p->qp->peer_sport != pkt->udp_sport))
 		return REMU_DROP_SRC_PORT;
+	if (pkt->f.opcode == ROCE_WRITE_ONLY &&
+		remu__write_at_once(e, p->qp, word, rest + 4, frame + p->payload_off,
+			pkt->payload_len))
+		return REMU_DROP_NONE;
 	pkt->f.ackreq = word >> 31;
 	pkt->f.reserved7 = word >> 24 & 0x7f;
 	pkt->f.psn = word & REMU_PSN_MASK;

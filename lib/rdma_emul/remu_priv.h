@@ -11,6 +11,8 @@
 #include "remu_timer.h"
 #include "remu_window.h"
 
+#include <assert.h>
+
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
 #include <rte_mbuf.h>
@@ -56,7 +58,10 @@ struct remu_mr {
 };
 
 struct remu_cq {
-	struct rte_ring *ring; /* struct remu_wc */
+	struct remu_wc *entries; /* ring of mask + 1; one thread's, so a plain one */
+	uint32_t mask;
+	uint32_t head; /* free running */
+	uint32_t tail;
 	uint32_t depth;
 	uint32_t reserved; /* requests under way and completions not polled */
 	uint32_t users;	   /* queue pairs, once for each direction */
@@ -334,6 +339,14 @@ remu__cq_reserve(struct remu_qp *qp, struct remu_cq *cq)
 	return true;
 }
 
+/* The next free entry. There is one: its place has been reserved. */
+static inline struct remu_wc *
+remu__cq_next(struct remu_cq *cq)
+{
+	assert(cq->tail - cq->head <= cq->mask);
+	return &cq->entries[cq->tail++ & cq->mask];
+}
+
 /* Report the end of a request of this queue pair; the place in `cq` has been reserved. */
 void remu__complete(struct remu_engine *e, struct remu_qp *qp, struct remu_cq *cq,
 	struct remu_wc *wc);
@@ -536,5 +549,5 @@ void remu__frame_end(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf 
 static inline uint32_t
 remu__packets(uint32_t length, uint16_t path_mtu)
 {
-	return length == 0 ? 1 : (length - 1) / path_mtu + 1;
+	return length <= path_mtu ? 1 : (length - 1) / path_mtu + 1;
 }

@@ -63,6 +63,18 @@ remu__req_complete(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_statu
 {
 	const struct remu_wqe *wqe = remu__wqe(e, &qp->req, qp->req.head++);
 
+	if (likely(status == REMU_WC_SUCCESS && qp->channel == NULL && !qp->send_cq->armed)) {
+		*remu__cq_next(qp->send_cq) = (struct remu_wc){
+			.wr_id = wqe->wr.wr_id,
+			.qpn = qp->qpn,
+			.byte_len = wqe->wr.length,
+			.kind = REMU_WC_WORK,
+			.status = REMU_WC_SUCCESS,
+			.opcode = wqe->wr.opcode,
+		};
+		e->stats.wc_success++;
+		return;
+	}
 	remu__complete(e, qp, qp->send_cq,
 		&(struct remu_wc){
 			.wr_id = wqe->wr.wr_id,
@@ -233,11 +245,12 @@ stamp_request(struct remu_engine *e, const struct remu_stencil *st, const struct
 	const struct request *r)
 {
 	uint32_t traits = roce_ops[r->opcode].traits;
-	struct rte_mbuf *m = remu__stamp(e, st, r->psn, r->ackreq);
+	struct rte_mbuf *m = remu__stamp_alloc(e);
 	uint8_t *ext;
 
 	if (unlikely(m == NULL))
 		return NULL;
+	remu__stamp(st, m, r->psn, r->ackreq);
 	ext = remu__stamp_extension(m);
 	if (traits & ROCE_T_RETH) {
 		struct roce_reth *reth = (struct roce_reth *)ext;
@@ -416,15 +429,76 @@ send_new(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **m, uint64_
 	return true;
 }
 
+/* Whether nothing stands between new requests and the wire but the window. */
+static bool
+is_plain(const struct remu_qp *qp)
+{
+	const struct remu_requester *rq = &qp->req;
+
+	return qp->state == REMU_QP_RTS && !rq->begun && !rq->waiting && rq->rnr_until == 0 &&
+		!remu__redo_active(rq);
+}
+
+/*
+ * The most common requests, WRITEs of one packet in a row, in one go. What is different goes the
+ * ordinary way, with the same frames.
+ */
+static uint16_t
+send_writes(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max,
+	uint64_t now)
+{
+	struct remu_requester *rq = &qp->req;
+	struct remu_stencil *st = &qp->stencils[REMU_ST_REQUEST];
+	uint32_t out = (uint32_t)remu_psn_diff(rq->sent_psn, rq->una_psn);
+	uint32_t cursor = rq->cursor, psn = rq->sent_psn;
+	uint16_t n = 0, count;
+
+	if (!is_plain(qp) || out >= rq->window.now)
+		return 0;
+	count = (uint16_t)RTE_MIN(RTE_MIN(rq->tail - cursor, rq->window.now - out), (uint32_t)max);
+	for (; n < count; n++) {
+		const struct remu_wqe *wqe = remu__wqe(e, rq, cursor + n);
+
+		if (wqe->wr.opcode != REMU_WR_RDMA_WRITE || wqe->n_psn != 1 || wqe->wr.flags != 0 ||
+			remu__stencil_key(ROCE_WRITE_ONLY, false, wqe->wr.length) != st->key)
+			break;
+	}
+	if (n == 0 || rte_pktmbuf_alloc_bulk(e->cfg.pool, pkts, n) != 0)
+		return 0;
+	for (uint16_t i = 0; i < n; i++) {
+		const struct remu_wr *wr = &remu__wqe(e, rq, cursor + i)->wr;
+		struct roce_reth *reth;
+
+		remu__stamp(st, pkts[i], psn, true);
+		reth = (struct roce_reth *)remu__stamp_extension(pkts[i]);
+		roce_store_be64(reth->va, wr->remote_va);
+		roce_store_be32(reth->rkey, wr->rkey);
+		roce_store_be32(reth->dma_len, wr->length);
+		if (wr->length != 0)
+			memcpy(remu__stamp_payload(st, pkts[i]), wr->addr, wr->length);
+		remu__stamp_end(e, st, pkts[i]);
+		psn = remu_psn_add(psn, 1);
+	}
+	if (rq->rtt_at == 0) {
+		rq->rtt_psn = rq->sent_psn;
+		rq->rtt_at = now;
+	}
+	rq->unasked = false;
+	rq->cursor = cursor + n;
+	rq->sent_psn = rq->redo_psn = rq->redo_end = psn;
+	return n;
+}
+
 uint16_t
 remu__req_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max,
 	uint64_t now)
 {
 	struct remu_requester *rq = &qp->req;
-	uint16_t n = 0;
+	uint16_t n;
 
 	if (max != 0)
 		rq->starved = false; /* until it shows */
+	n = send_writes(e, qp, pkts, max, now);
 	while (n < max && remu__req_has_output(e, qp)) {
 		if (remu__redo_active(rq)) {
 			if (redo(e, qp, &pkts[n]))

@@ -27,26 +27,26 @@ remu__stencil_key(uint8_t opcode, bool solicited, uint32_t payload_len)
 bool remu__stencil_cut(struct remu_stencil *st, const struct roce_flow *flow, uint32_t peer_qpn,
 	uint8_t opcode, bool solicited, uint32_t payload_len);
 
-/*
- * Start a frame: all of it but extension headers and payload. @return NULL when the pool is empty;
- * that is counted
- */
+/* @return NULL when the pool is empty; that is counted */
 static inline struct rte_mbuf *
-remu__stamp(struct remu_engine *e, const struct remu_stencil *st, uint32_t psn, bool ackreq)
+remu__stamp_alloc(struct remu_engine *e)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(e->cfg.pool);
-	uint8_t *frame;
 
-	if (unlikely(m == NULL)) {
-		e->stats.tx_no_mbuf++;
-		return NULL;
-	}
-	frame = rte_pktmbuf_mtod(m, uint8_t *);
+	e->stats.tx_no_mbuf += m == NULL;
+	return m;
+}
+
+/* Start a frame: all of it but extension headers and payload. */
+static inline void
+remu__stamp(const struct remu_stencil *st, struct rte_mbuf *m, uint32_t psn, bool ackreq)
+{
+	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+
 	memcpy(frame, st->head, ROCE_HEAD_LEN);
 	roce_store_be32(frame + ROCE_HEAD_LEN, (uint32_t)ackreq << 31 | psn);
 	m->data_len = st->frame_len;
 	m->pkt_len = st->frame_len;
-	return m;
 }
 
 /* Where the extension headers begin. */
