@@ -355,23 +355,52 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 		: receive_unknown(e, m, now);
 }
 
+/* Whether an mbuf can go back to its pool as it is. */
+static inline bool
+is_plain(const struct rte_mbuf *m)
+{
+	return rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m) && m->nb_segs == 1 &&
+		m->next == NULL;
+}
+
+/* As rte_pktmbuf_free_bulk(), which does not go by the common case: one pool, nothing shared. */
+static void
+free_burst(struct rte_mbuf **pkts, uint16_t n)
+{
+	struct rte_mempool *pool = n != 0 && pkts[0] != NULL ? pkts[0]->pool : NULL;
+
+	for (uint16_t i = 0; i < n; i++)
+		if (unlikely(pkts[i] == NULL || pkts[i]->pool != pool || !is_plain(pkts[i]))) {
+			rte_pktmbuf_free_bulk(pkts, n);
+			return;
+		}
+	if (n != 0)
+		rte_mempool_put_bulk(pool, (void *const *)pkts, n);
+}
+
 void
 remu_engine_rx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t n, uint64_t now)
 {
+	uint64_t bytes = 0, good = 0;
+
 	for (uint16_t i = 0; i < n; i++) {
 		enum remu_drop verdict;
 
 		if (i + 1 < n)
 			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + 1], const void *));
-		e->stats.rx_packets++;
-		e->stats.rx_bytes += pkts[i]->pkt_len;
+		bytes += pkts[i]->pkt_len;
 		verdict = receive(e, pkts[i], now);
-		if (unlikely(verdict == REMU_HELD))
+		if (likely(verdict == REMU_DROP_NONE))
+			good++;
+		else if (verdict == REMU_HELD)
 			pkts[i] = NULL;
 		else
 			e->stats.drops[verdict]++;
 	}
-	rte_pktmbuf_free_bulk(pkts, n);
+	e->stats.rx_packets += n;
+	e->stats.rx_bytes += bytes;
+	e->stats.drops[REMU_DROP_NONE] += good;
+	free_burst(pkts, n);
 }
 
 void
@@ -385,10 +414,28 @@ remu_engine_poll(struct remu_engine *e, uint64_t now)
 		remu__req_timeout(e, &e->qps[index], now);
 }
 
-static bool
-qp_has_output(const struct remu_engine *e, const struct remu_qp *qp)
+/*
+ * What one queue pair has to send, up to `max`. Responses and requests share it half and half, the
+ * odd packet in turn: a peer that reads without end must not hold up what we have to repeat.
+ */
+static uint16_t
+take_turn(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max,
+	uint64_t now)
 {
-	return remu__resp_has_output(qp) || remu__req_has_output(e, qp);
+	uint16_t share = max, made;
+	bool more;
+
+	e->turn = !e->turn;
+	if (!remu__resp_has_output(qp))
+		return remu__req_tx(e, qp, pkts, max, now);
+	if (remu__req_has_output(e, qp))
+		share = (uint16_t)((max + !e->turn) / 2);
+	made = remu__resp_tx(e, qp, pkts, share, now);
+	more = made == share; /* for want of share, not of mbufs */
+	made += remu__req_tx(e, qp, pkts + made, max - made, now);
+	if (more && !qp->req.starved)
+		made += remu__resp_tx(e, qp, pkts + made, max - made, now);
+	return made;
 }
 
 uint16_t
@@ -405,25 +452,16 @@ remu_engine_tx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t max, uint
 	}
 	while (n < max && e->sched_head != NULL) {
 		struct remu_qp *qp = e->sched_head;
-		uint16_t quantum = RTE_MIN((uint16_t)(max - n), (uint16_t)REMU_QUANTUM);
-		/* A peer that reads without end must not hold up what we have to repeat. */
-		uint16_t share = remu__req_has_output(e, qp) ? (uint16_t)((quantum + e->turn) / 2)
-							     : quantum;
 		uint16_t made;
-		bool more;
 
 		e->sched_head = qp->sched_next;
 		if (e->sched_head == NULL)
 			e->sched_tail = NULL;
 		qp->scheduled = false;
-		e->turn = !e->turn;
-		made = remu__resp_tx(e, qp, pkts + n, share, now);
-		more = made == share; /* for want of share, not of mbufs */
-		made += remu__req_tx(e, qp, pkts + n + made, quantum - made, now);
-		if (more && !qp->req.starved)
-			made += remu__resp_tx(e, qp, pkts + n + made, quantum - made, now);
+		made = take_turn(e, qp, pkts + n,
+			RTE_MIN((uint16_t)(max - n), (uint16_t)REMU_QUANTUM), now);
 		n += made;
-		if (qp_has_output(e, qp)) {
+		if (qp->req.more || remu__resp_has_output(qp)) {
 			remu__qp_schedule(e, qp);
 			if (made == 0) /* no mbufs */
 				break;

@@ -12,6 +12,7 @@
 #include "remu_window.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
@@ -164,6 +165,7 @@ struct remu_requester {
 	bool begun;	  /* the one at the cursor has been sent in part */
 	bool nak_seen;
 	bool starved;	     /* no mbuf for what was due: the peer is not to blame */
+	bool more;	     /* remu__req_tx() has left something that is due */
 	bool waiting;	     /* one packet was repeated: does the peer have those behind it? */
 	uint32_t plain_naks; /* sequence NAKs while the peer is held for plain */
 	int8_t keeps;	     /* evidence that the peer keeps requests behind a gap; below 0: no */
@@ -376,6 +378,20 @@ uint16_t remu__req_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf
 /* Complete the oldest work request. */
 void remu__req_complete(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_status status);
 
+/* The good end of a work request, to a completion queue that is not armed. */
+static inline void
+remu__req_success(struct remu_qp *qp, const struct remu_wqe *wqe)
+{
+	*remu__cq_next(qp->send_cq) = (struct remu_wc){
+		.wr_id = wqe->wr.wr_id,
+		.qpn = qp->qpn,
+		.byte_len = wqe->wr.length,
+		.kind = REMU_WC_WORK,
+		.status = REMU_WC_SUCCESS,
+		.opcode = wqe->wr.opcode,
+	};
+}
+
 /* Make the heap fire in time for the earliest of the requester's times. */
 void remu__req_arm(struct remu_engine *e, struct remu_qp *qp);
 
@@ -544,6 +560,25 @@ struct rte_mbuf *remu__frame_begin(struct remu_engine *e, struct remu_qp *qp,
 	const struct roce_fields *f, uint32_t payload_len, uint8_t **payload);
 void remu__frame_end(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf *m,
 	uint8_t *payload, uint32_t payload_len);
+
+/* memcpy(), without a call for what fits two pairs of vector registers. */
+static inline void
+remu__copy(uint8_t *to, const uint8_t *from, uint32_t length)
+{
+	typedef struct {
+		uint64_t words[4];
+	} half;
+	half first, last;
+
+	if (length < sizeof(half) || length > 2 * sizeof(half)) {
+		memcpy(to, from, length);
+		return;
+	}
+	memcpy(&first, from, sizeof(first));
+	memcpy(&last, from + length - sizeof(last), sizeof(last));
+	memcpy(to, &first, sizeof(first));
+	memcpy(to + length - sizeof(last), &last, sizeof(last));
+}
 
 /* How many packets a message takes: at least one. */
 static inline uint32_t

@@ -64,14 +64,7 @@ remu__req_complete(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_statu
 	const struct remu_wqe *wqe = remu__wqe(e, &qp->req, qp->req.head++);
 
 	if (likely(status == REMU_WC_SUCCESS && qp->channel == NULL && !qp->send_cq->armed)) {
-		*remu__cq_next(qp->send_cq) = (struct remu_wc){
-			.wr_id = wqe->wr.wr_id,
-			.qpn = qp->qpn,
-			.byte_len = wqe->wr.length,
-			.kind = REMU_WC_WORK,
-			.status = REMU_WC_SUCCESS,
-			.opcode = wqe->wr.opcode,
-		};
+		remu__req_success(qp, wqe);
 		e->stats.wc_success++;
 		return;
 	}
@@ -475,7 +468,7 @@ send_writes(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, u
 		roce_store_be32(reth->rkey, wr->rkey);
 		roce_store_be32(reth->dma_len, wr->length);
 		if (wr->length != 0)
-			memcpy(remu__stamp_payload(st, pkts[i]), wr->addr, wr->length);
+			remu__copy(remu__stamp_payload(st, pkts[i]), wr->addr, wr->length);
 		remu__stamp_end(e, st, pkts[i]);
 		psn = remu_psn_add(psn, 1);
 	}
@@ -499,7 +492,7 @@ remu__req_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, 
 	if (max != 0)
 		rq->starved = false; /* until it shows */
 	n = send_writes(e, qp, pkts, max, now);
-	while (n < max && remu__req_has_output(e, qp)) {
+	while ((rq->more = remu__req_has_output(e, qp)) && n < max) {
 		if (remu__redo_active(rq)) {
 			if (redo(e, qp, &pkts[n]))
 				n++;

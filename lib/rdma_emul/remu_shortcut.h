@@ -19,6 +19,22 @@ remu__same_region(const struct remu_responder *rs, uint32_t rkey, uint64_t va, u
 		va - mr->cfg.va <= mr->cfg.length - length;
 }
 
+/* As remu__answer_ack(), for the PSN before the next expected one: none that waits is newer. */
+static inline void
+remu__ack_in_order(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
+{
+	struct remu_responder *rs = &qp->resp;
+	struct remu_response *last = &rs->queue[(rs->queue_tail - 1) & (REMU_RESP_QUEUE - 1)];
+
+	if (rs->queue_head == rs->queue_tail || last->kind != REMU_RESP_ACK ||
+		last->syndrome != ROCE_SYN_ACK_NO_LIMIT) {
+		remu__answer_ack(e, qp, psn);
+		return;
+	}
+	last->psn = psn;
+	last->msn = rs->msn;
+}
+
 /*
  * @param word  of the BTH: AckReq and PSN  @param reth  where the RETH stands
  * @return false: nothing has been done
@@ -38,12 +54,12 @@ remu__write_at_once(struct remu_engine *e, struct remu_qp *qp, uint32_t word, co
 		    !(qp->access & REMU_ACCESS_REMOTE_WRITE) ||
 		    !remu__same_region(rs, rkey, va, length)))
 		return false;
-	memcpy(remu__mr_addr(rs->write_mr, va), payload, length);
+	remu__copy(remu__mr_addr(rs->write_mr, va), payload, length);
 	rs->epsn = remu_psn_add(psn, 1);
 	rs->msn = remu_psn_add(rs->msn, 1);
 	rs->nak_sent = false;
 	e->stats.writes_executed++;
 	if (word >> 31)
-		remu__answer_ack(e, qp, psn);
+		remu__ack_in_order(e, qp, psn);
 	return true;
 }

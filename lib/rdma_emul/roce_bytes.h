@@ -89,17 +89,17 @@ roce_store_le32(uint8_t *p, uint32_t v)
 static inline bool
 roce_same_50(const uint8_t *a, const uint8_t *b)
 {
-	uint64_t x, y, differ = 0;
-	uint16_t v, w;
+	typedef uint64_t pair __attribute__((vector_size(16)));
+	pair x, y, differ = {0, 0};
 
-	for (int i = 0; i < 48; i += 8) {
-		memcpy(&x, a + i, sizeof(x));
-		memcpy(&y, b + i, sizeof(y));
+	for (int i = 0; i <= 48; i += 16) {
+		int at = i < 48 ? i : 50 - 16; /* the last 16 bytes overlap */
+
+		memcpy(&x, a + at, sizeof(x));
+		memcpy(&y, b + at, sizeof(y));
 		differ |= x ^ y;
 	}
-	memcpy(&v, a + 48, sizeof(v));
-	memcpy(&w, b + 48, sizeof(w));
-	return (differ | (uint64_t)(v ^ w)) == 0;
+	return (differ[0] | differ[1]) == 0;
 }
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "written for little-endian hosts");
