@@ -181,8 +181,8 @@ record_values_valid(const struct record *record)
 		(record->path_mtu & (record->path_mtu - 1)) == 0 && record->n_ports <= MAX_PORTS &&
 		(record->phase == PHASE_DOWN ||
 			(record->phase >= PHASE_SEARCH && record->phase <= PHASE_LEAVING)) &&
-		record->role <= 1 && node_name_valid(record->name) && record->start_psn <= PSN_MAX &&
-		record->beat_us <= BEAT_US_MAX;
+		record->role <= 1 && node_name_valid(record->name) &&
+		record->start_psn <= PSN_MAX && record->beat_us <= BEAT_US_MAX;
 }
 
 static bool
