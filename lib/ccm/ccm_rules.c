@@ -55,9 +55,9 @@ ccm__is_bound(const struct ccm_session *s)
 }
 
 bool
-ccm__still_answers(const struct ccm_session *s, uint64_t now)
+ccm__went_on_answering(const struct ccm_session *s)
 {
-	return s->last_answer_ns != 0 && now - s->last_answer_ns <= s->cfg.dead_after_ns / 2;
+	return s->last_answer_ns > s->partner_beat_ns + s->cfg.dead_after_ns / 2;
 }
 
 bool

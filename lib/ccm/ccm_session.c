@@ -217,7 +217,7 @@ on_timer(struct ccm_session *s, uint64_t now)
 	}
 	if (ccm__is_bound(s) && now - s->last_beat_ns > s->cfg.dead_after_ns) {
 		act |= ccm__abandon(s,
-			ccm__still_answers(s, now) ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
+			ccm__went_on_answering(s) ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
 			now);
 	}
 	/* Its heart beats, yet what the next state needs does not come: begin again. */
