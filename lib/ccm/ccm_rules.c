@@ -55,6 +55,12 @@ ccm__is_bound(const struct ccm_session *s)
 }
 
 bool
+ccm__went_on_answering(const struct ccm_session *s)
+{
+	return s->last_answer_ns > s->partner_beat_ns + s->cfg.dead_after_ns / 2;
+}
+
+bool
 ccm__is_setting_up(const struct ccm_session *s)
 {
 	return ccm__is_bound(s) && s->state >= CCM_BOUND && s->state <= CCM_READY;
