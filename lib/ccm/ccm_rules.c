@@ -341,10 +341,15 @@ decide_ports(struct ccm_session *s, uint64_t now)
 	return ccm__set_state(s, CCM_READY, CCM_REASON_WAITING, now);
 }
 
-/* R5: clients are told when the partner says, to this attempt, that it has verified ours. */
+/*
+ * R5: clients are told when the partner says, to this attempt, that it has verified ours, and the
+ * four steps have been taken: a partner that we cannot write to is none.
+ */
 static uint32_t
 decide_ready(struct ccm_session *s, uint64_t now)
 {
+	if (s->steps < CCM_HANDSHAKE_STEPS)
+		return 0;
 	if (!slot_counts(s, s->bound) || s->slot.phase < CCM_READY ||
 		!is_session_phase(s->slot.phase) || s->slot.map_hash != s->map_hash ||
 		s->slot.version != s->version)

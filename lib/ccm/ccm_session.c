@@ -137,7 +137,8 @@ static void
 fail_beat(struct ccm_session *s, uint64_t now)
 {
 	s->io = CCM_IO_IDLE;
-	s->steps = s->state >= CCM_READY && s->state <= CCM_UP ? CCM_HANDSHAKE_STEPS : 0;
+	if (s->steps < CCM_HANDSHAKE_STEPS || s->state < CCM_READY || s->state > CCM_UP)
+		s->steps = 0;
 	if (s->progress) {
 		/* The partner has been heard of meanwhile, so it is there. */
 		s->next_beat_ns = now;
@@ -354,7 +355,7 @@ on_write_ok(struct ccm_session *s, uint64_t now)
 	}
 	s->n_beats++;
 	end_beat(s, now);
-	return 0;
+	return s->state == CCM_READY ? ccm__decide(s, now) : 0;
 }
 
 static uint32_t
@@ -366,7 +367,8 @@ on_write_failed(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
 	if (s->state == CCM_SEARCH)
 		s->reason = in->access ? CCM_REASON_ACCESS : CCM_REASON_NO_ANSWER;
 	fail_beat(s, now);
-	return 0;
+	/* It will refuse the next one too, and cannot know what we say. */
+	return in->access && ccm__is_bound(s) ? ccm__abandon(s, CCM_REASON_ACCESS, now) : 0;
 }
 
 static uint32_t
@@ -381,7 +383,12 @@ on_slot(struct ccm_session *s, const struct ccm_record *rec, uint64_t now)
 	}
 	s->slot = *rec;
 	s->last_slot_ns = now;
-	/* Who writes is not silent: ask at the next beat, however long we had meant to wait. */
+	/*
+	 * Who writes is not silent: ask at the next beat, however long we had meant to wait. Unless it
+	 * has just refused us: that it is there was known.
+	 */
+	if (s->state == CCM_SEARCH && s->reason == CCM_REASON_ACCESS && !news)
+		return 0;
 	s->search_pause_ns = s->cfg.beat_ns;
 	if (s->io == CCM_IO_IDLE)
 		s->next_beat_ns = ccm__min(s->next_beat_ns,
@@ -604,7 +611,7 @@ ccm_session_step(struct ccm_session *s, const struct ccm_input *in, uint64_t now
 	case CCM_IN_READ_FAILED:
 		return on_read_failed(s, in, now);
 	case CCM_IN_WRITE_OK:
-		return on_write_ok(s, now);
+		return notify_if(s, on_write_ok(s, now));
 	case CCM_IN_WRITE_FAILED:
 		return on_write_failed(s, in, now);
 	case CCM_IN_SLOT:
