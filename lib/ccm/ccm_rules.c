@@ -234,7 +234,7 @@ bind(struct ccm_session *s, uint64_t now)
 	s->features = s->cfg.features & s->seen.features;
 	s->path_mtu = s->cfg.path_mtu < s->seen.path_mtu ? s->cfg.path_mtu : s->seen.path_mtu;
 	s->peak_phase = 0;
-	s->last_beat_ns = now;
+	s->bound_ns = now;
 	s->mark_ns = now;
 	return ccm__set_state(s, CCM_BOUND, CCM_REASON_WAITING, now) | CCM_ACT_DIRECTORY;
 }

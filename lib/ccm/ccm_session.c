@@ -173,11 +173,11 @@ excuse(struct ccm_session *s, uint64_t late, uint64_t now)
 {
 	bool whole = late > s->cfg.beat_ns &&
 		(s->excused_ns == 0 || now - s->excused_ns > EXCUSE_AGAIN * s->cfg.dead_after_ns);
-	uint64_t *const starts[] = {&s->last_beat_ns, &s->last_heard_ns};
+	uint64_t *const starts[] = {&s->last_beat_ns, &s->last_heard_ns, &s->bound_ns};
 
 	if (whole)
 		s->excused_ns = s->awake_since_ns = now;
-	for (uint32_t i = 0; i < 2; i++) {
+	for (uint32_t i = 0; i < 3; i++) {
 		/* Who was silent for long enough before we stalled stays so. */
 		if (s->timer_ns > *starts[i] + s->cfg.dead_after_ns)
 			continue;
@@ -195,6 +195,13 @@ beat_due(const struct ccm_session *s)
 	uint64_t at = s->next_beat_ns;
 
 	return s->hold_until_ns > s->now_ns ? ccm__max(at, s->beat_start_ns + s->cfg.beat_ns) : at;
+}
+
+/* An attempt gets a detection time of its own, whatever was before. */
+static uint64_t
+detection_start(const struct ccm_session *s)
+{
+	return ccm__max(s->last_beat_ns, s->bound_ns);
 }
 
 static uint32_t
@@ -216,7 +223,7 @@ on_timer(struct ccm_session *s, uint64_t now)
 		if (s->state == CCM_DOWN)
 			return act;
 	}
-	if (ccm__is_bound(s) && now - s->last_beat_ns > s->cfg.dead_after_ns) {
+	if (ccm__is_bound(s) && now - detection_start(s) > s->cfg.dead_after_ns) {
 		act |= ccm__abandon(s,
 			ccm__went_on_answering(s) ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
 			now);
@@ -651,7 +658,7 @@ ccm_session_deadline(const struct ccm_session *s)
 	if (s->io == CCM_IO_IDLE)
 		at = ccm__min(at, beat_due(s));
 	if (ccm__is_bound(s))
-		at = ccm__min(at, s->last_beat_ns + s->cfg.dead_after_ns + 1);
+		at = ccm__min(at, detection_start(s) + s->cfg.dead_after_ns + 1);
 	if (ccm__is_setting_up(s))
 		at = ccm__min(at, s->since_ns + ccm__setup_limit(s) + 1);
 	if (s->state == CCM_LEAVING && s->ports == CCM_PORTS_NONE)
