@@ -357,7 +357,7 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 
 /* Whether an mbuf can go back to its pool as it is. */
 static inline bool
-is_plain(const struct rte_mbuf *m)
+is_unshared(const struct rte_mbuf *m)
 {
 	return rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m) && m->nb_segs == 1 &&
 		m->next == NULL;
@@ -370,7 +370,7 @@ free_burst(struct rte_mbuf **pkts, uint16_t n)
 	struct rte_mempool *pool = n != 0 && pkts[0] != NULL ? pkts[0]->pool : NULL;
 
 	for (uint16_t i = 0; i < n; i++)
-		if (unlikely(pkts[i] == NULL || pkts[i]->pool != pool || !is_plain(pkts[i]))) {
+		if (unlikely(pkts[i] == NULL || pkts[i]->pool != pool || !is_unshared(pkts[i]))) {
 			rte_pktmbuf_free_bulk(pkts, n);
 			return;
 		}

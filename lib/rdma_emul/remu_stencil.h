@@ -69,11 +69,10 @@ remu__stamp_end(struct remu_engine *e, const struct remu_stencil *st, struct rte
 	uint8_t *rest = rte_pktmbuf_mtod_offset(m, uint8_t *, ROCE_HEAD_LEN);
 	uint8_t *icrc = rte_pktmbuf_mtod_offset(m, uint8_t *, st->icrc_off);
 
-	/* The zeros of a short frame stand behind the ICRC: 60 bytes leave at most two. */
 	if (unlikely(st->pad != 0))
 		memset(icrc - st->pad, 0, st->pad);
 	roce_store_le32(icrc, roce_icrc_rest(st->crc, rest, (size_t)(icrc - rest)));
-	if (unlikely(st->frame_len == ROCE_MIN_FRAME))
+	if (unlikely(st->frame_len == ROCE_MIN_FRAME)) /* Ethernet's own padding */
 		memset(icrc + ROCE_ICRC_LEN, 0,
 			(size_t)(ROCE_MIN_FRAME - ROCE_ICRC_LEN - st->icrc_off));
 	e->stats.tx_packets++;
