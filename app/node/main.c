@@ -72,7 +72,8 @@ struct node {
 	struct ccm *ccm;
 	struct telemetry_source telemetry;
 	_Atomic bool stop_data;
-	uint64_t came_up; /* partners that have come up in this turn, by index */
+	_Atomic uint64_t control_ns; /* when the control core began its last turn */
+	uint64_t came_up;	     /* partners that have come up in this turn, by index */
 };
 
 static void
@@ -293,6 +294,7 @@ start_telemetry(struct node *node)
 		.boot = &node->boot,
 		.now_ns = now_ns,
 		.start_ns = now_ns(),
+		.control_ns = &node->control_ns,
 	};
 	return node_telemetry_register(&node->telemetry) == 0 ? 0 : fail("telemetry", ENOMEM);
 }
@@ -364,6 +366,7 @@ control_main(struct node *node, bool alone)
 		uint64_t now = node_clock_now(&node->clock);
 		bool any = alone && data_lcore_turn(&node->lcores[0], now);
 
+		atomic_store_explicit(&node->control_ns, now, memory_order_relaxed);
 		any |= control_turn(node, now);
 		if (leave_ns == 0 && atomic_load_explicit(&app_signals, memory_order_relaxed) > 0) {
 			NODE_LOG(INFO, "leaving");

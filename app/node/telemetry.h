@@ -27,6 +27,8 @@ struct telemetry_source {
 	struct node_boot *boot;
 	uint64_t (*now_ns)(void); /* the clock that ccm_poll() gets; from any thread */
 	uint64_t start_ns;
+	const _Atomic uint64_t
+		*control_ns; /* when the control core began its last turn; 0: not yet */
 };
 
 /* Register all commands, once per process. Returns 0 or a negative errno. */

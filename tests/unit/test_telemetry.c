@@ -17,6 +17,7 @@
 #include <rte_telemetry.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,6 +155,7 @@ static struct {
 static struct remu_engine *engines[ENGINES_MAX];
 static struct data_lcore lcores[ENGINES_MAX];
 static struct node_boot boot;
+static _Atomic uint64_t control_ns;
 static struct telemetry_source source;
 
 int
@@ -365,6 +367,7 @@ make_node(uint32_t partners, uint32_t n_engines)
 		.boot = &boot,
 		.now_ns = now_ns,
 		.start_ns = node.now - UINT64_C(61999999999),
+		.control_ns = &control_ns,
 	};
 }
 
@@ -526,6 +529,12 @@ test_status(void **state)
 	CHECK("/ccm/status", NULL, "state", "degraded", "partners_up", "1");
 	node.partners[2].state = CCM_CLOSING;
 	CHECK("/ccm/status", NULL, "state", "down", "partners_up", "0");
+	atomic_store(&control_ns, 0);
+	CHECK("/ccm/status", NULL, "control_age_ms", "-1");
+	atomic_store(&control_ns, node.now + 7); /* ahead of us */
+	CHECK("/ccm/status", NULL, "control_age_ms", "0");
+	atomic_store(&control_ns, node.now - UINT64_C(2500999999));
+	CHECK("/ccm/status", NULL, "control_age_ms", "2500");
 	make_node(3, 1);
 	node.control_stuck = true;
 	CHECK("/ccm/status", NULL, "state", "down", "partners_up", "0");
