@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import time
 import unittest
+import unittest.mock
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.normpath(os.path.join(HERE, "..", ".."))
@@ -27,7 +28,12 @@ import fake_node  # noqa: E402 pylint: disable=wrong-import-position
 from ccmtools import cli, meaning, status, views  # noqa: E402 pylint: disable=wrong-import-position
 from ccmtools.node import Node  # noqa: E402 pylint: disable=wrong-import-position
 from ccmtools.telemetry import TelemetryError  # noqa: E402 pylint: disable=wrong-import-position
-from ccmtools.text import Screen, duration, size, visible  # noqa: E402 pylint: disable=wrong-import-position
+from ccmtools.text import (
+    Screen,
+    duration,
+    size,
+    visible,
+)  # noqa: E402 pylint: disable=wrong-import-position
 
 COMMANDS = ("status", "partners", "partners 2", "clients", "ports", "ports 2", "events", "timing", "drops",
             "latency", "boot", "nodes")  # fmt: skip
@@ -54,15 +60,19 @@ class Case(unittest.TestCase):
         self.addCleanup(node.close)
         return node
 
-    def run_ctl(self, *args, **options):
-        """Bounded, and never a traceback."""
+    def run_ctl(self, *args):
+        """Never a traceback."""
         words = args[0].split() if len(args) == 1 else args
-        done = subprocess.run(
-            [CCMCTL, *words], capture_output=True, text=True, check=False, env=self.env,
-            stdin=subprocess.DEVNULL, timeout=60, cwd=self.folder, **options,
-        )  # fmt: skip
+        with unittest.mock.patch.dict(os.environ, self.env, clear=True):
+            done = fake_node.run_here(cli.main, words)
         self.assertNotIn("Traceback", done.stderr)
         return done
+
+    def run_program(self, *words):
+        """The same as a process."""
+        return subprocess.run(
+            [CCMCTL, *words], capture_output=True, text=True, check=False, env=self.env, timeout=60
+        )
 
     def good(self, *args):
         done = self.run_ctl("--socket", self.path, *args)
@@ -80,6 +90,9 @@ class Shown(Case):
             self.assertIn(text, out)
         self.assertNotIn("do  ", out)
         self.assertEqual(self.good(), out)  # status is what it does without a word
+        done = self.run_program("--socket", self.path, "status")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout.splitlines()[0], out.splitlines()[0])
 
     def test_all_commands_in_both_forms(self):
         self.serve()
@@ -186,10 +199,16 @@ class Shown(Case):
         self.assertEqual(len(lines), 4)
         self.assertRegex(lines[0], r"^\d\d:\d\d:\d\d\.\d{3}  partner 2  down -> search  \(no_answer\)$")
         self.assertIn("verdict connecting -> up", lines[3])
-        self.assertEqual([line[12:] for line in self.good("events", "-n", "1").splitlines()], [lines[3][12:]])
+        self.assertEqual(
+            [line[12:] for line in self.good("events", "-n", "1").splitlines()], [lines[3][12:]]
+        )
         # Pages, newest first.
         page = node.answers["/ccm/events"]["events"]
-        node.answers["/ccm/events"] = {"total": 4, "next": 2, "events": {k: page[k] for k in ("event_4", "event_3")}}
+        node.answers["/ccm/events"] = {
+            "total": 4,
+            "next": 2,
+            "events": {k: page[k] for k in ("event_4", "event_3")},
+        }
         node.answers["/ccm/events,2"] = {"total": 4, "events": {k: page[k] for k in ("event_2", "event_1")}}
         data = json.loads(self.good("events", "--json"))
         self.assertEqual([event["seq"] for event in data["events"]], [1, 2, 3, 4])
@@ -204,7 +223,10 @@ class Shown(Case):
         self.addCleanup(process.kill)
         self.assertIn("verdict connecting -> up", process.stdout.readline())
         events = {"event_5": fake_node.event(5, "up", "closing", "no_answer")}
-        node.answers["/ccm/events"] = {"total": 5, "events": {**events, **node.answers["/ccm/events"]["events"]}}
+        node.answers["/ccm/events"] = {
+            "total": 5,
+            "events": {**events, **node.answers["/ccm/events"]["events"]},
+        }
         self.assertIn("up -> closing  (no_answer)", process.stdout.readline())
         node.close()
         self.assertIn("no answer from the node", process.stdout.readline())
@@ -231,6 +253,7 @@ class Shown(Case):
             done = self.run_ctl(words)
             self.assertEqual((done.returncode, done.stdout), (64, ""), words)
         self.assertEqual(self.run_ctl("--help").returncode, 0)
+        self.assertEqual(self.run_program("--bogus").returncode, 64)
         self.assertRegex(self.run_ctl("--version").stdout, r"^ccmctl \d+\.\d+\.\d+\n$")
 
     def test_version_is_the_projects(self):
@@ -399,7 +422,9 @@ class Hostile(Case):
             if isinstance(value, dict):
                 out = {key: damage(part) for key, part in value.items() if rng.random() > 0.03}
                 if rng.random() < 0.05:
-                    out[rng.choice(("next", "total", "error", "id", "", "partner_x", "\u00b2"))] = rng.choice(odd)
+                    out[
+                        rng.choice(("next", "total", "error", "id", "", "partner_x", "\u00b2"))
+                    ] = rng.choice(odd)
                 return out
             return [damage(part) for part in value] if isinstance(value, list) else value
 
@@ -450,7 +475,9 @@ class Terminals(Case):
             partner={"state": "search", "verdict": "unreachable", "reason": "no_answer", "last_answer_ms": -1}))  # fmt: skip
         for columns in (20, 43, 80):
             for command in COMMANDS:
-                out = self.run_ctl("--socket", self.path, "--columns", str(columns), *command.split()).stdout
+                out = self.run_ctl(
+                    "--socket", self.path, "--columns", str(columns), *command.split()
+                ).stdout
                 for line in out.splitlines():
                     self.assertLessEqual(len(line), columns, (command, line))
             plain = self.run_ctl("--socket", self.path, "--columns", str(columns), "status").stdout
@@ -533,7 +560,9 @@ class Text(unittest.TestCase):
 
     def test_wrap(self):
         screen = Screen(io.StringIO(), colour=True, columns=20)
-        lines = screen.wrap("aaa " + screen.paint("bad", "bbb ccc") + " " + "d" * 50 + " took 3 ms", 4, "  - ")
+        lines = screen.wrap(
+            "aaa " + screen.paint("bad", "bbb ccc") + " " + "d" * 50 + " took 3 ms", 4, "  - "
+        )
         self.assertTrue(all(visible(line) <= 20 for line in lines), lines)
         self.assertTrue(lines[0].startswith("  - aaa"))
         self.assertTrue(any("3 ms" in line for line in lines))
@@ -547,7 +576,9 @@ class SupportBundle(Case):
         config = os.path.join(self.folder, "node.json")
         with open(config, "w", encoding="utf-8") as out:
             out.write('{"bootstrap": {"va": "0x1000", "rkey": "0xc0de0001"}, "slot_rkey" : 3221225473}')
-        data = json.loads(self.good("support-bundle", "-o", file, "--config", config, "--log", "/nowhere", "--json"))
+        data = json.loads(
+            self.good("support-bundle", "-o", file, "--config", config, "--log", "/nowhere", "--json")
+        )
         self.assertEqual(os.stat(file).st_mode & 0o777, 0o600)
         with tarfile.open(file) as tar:
             names = tar.getnames()

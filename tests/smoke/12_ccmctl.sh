@@ -85,6 +85,18 @@ tar -xzf "$TMP/bundle.tar.gz" -C "$TMP" --one-top-level=bundle --strip-component
 grep -q '^node-a: UP' "$TMP/bundle/status.txt" || fail "bundle: $(cat "$TMP/bundle/status.txt")"
 ! grep -rqi 'c0de0001' "$TMP/bundle" || fail "the bundle has keys: $(grep -rli c0de0001 "$TMP/bundle")"
 jq -e '.state == "up"' "$TMP/bundle/telemetry/ccm-partner-2.json" >/dev/null || fail "bundle: partner"
+# Whatever this machine is like: a running node, with its own arguments and configuration.
+(cd / && "$ctl" "${a[@]}" --json doctor >"$TMP/out" 2>"$TMP/err") || [ $? -le 2 ] || fail "doctor: $(cat "$TMP/err")"
+jq -e --arg file "${PAIR_CONFIG[A]}" '[.findings[] | {(.name): .}] | add
+	| .config.level == "ok" and (.config.text | contains($file)) and .session.level == "ok"
+	and .hugepages.text == "not needed: --no-huge" and (.cpus.text | contains("lcore"))
+	and (.device.text | startswith("net_memif")) and .mtu.level == "ok"' "$TMP/out" >/dev/null ||
+	fail "doctor: $(cat "$TMP/out")"
+CCM_NODE=$BUILD/app/node/ccm-node "$ctl" --json doctor --config "${PAIR_CONFIG[B]}" \
+	-- --no-huge -l 999 --vdev=net_memif0 >"$TMP/out" || status=$?
+assert_eq "status of doctor without a node, for a CPU that does not exist" 2 "${status:-0}"
+jq -e '.findings | any(.name == "config" and .level == "ok") and any(.name == "cpus" and .level == "error")' \
+	"$TMP/out" >/dev/null || fail "doctor --config: $(cat "$TMP/out")"
 log "up: all commands, as text and JSON"
 
 "$ctl" "${a[@]}" events -f -n 1 >"$TMP/events" 2>&1 &

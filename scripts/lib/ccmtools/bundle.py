@@ -26,13 +26,31 @@ ASK = re.compile(r"^/(info|(ccm|remu)/[a-z_]+|eal/(params|app_params|heap_list)|
 NOT = re.compile(r"^/ccm/partner$|reset|clear|set|stage")
 OF_DEVICES = ("info", "stats", "xstats", "link_status")
 SECRET = re.compile(r'("[a-z_]*rkey"\s*:\s*)("[^"]*"|[0-9]+)')
-FILES = ("/proc/cmdline", "/proc/cpuinfo", "/proc/interrupts", "/proc/loadavg", "/proc/meminfo",
-         "/proc/mounts", "/proc/net/dev", "/proc/uptime", "/proc/version", "/etc/os-release",
-         "/sys/devices/system/clocksource/clocksource0/current_clocksource",
-         "/sys/devices/system/cpu/isolated", "/sys/devices/system/cpu/nohz_full")  # fmt: skip
+FILES = (
+    "/proc/cmdline",
+    "/proc/cpuinfo",
+    "/proc/interrupts",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/mounts",
+    "/proc/net/dev",
+    "/proc/uptime",
+    "/proc/version",
+    "/etc/os-release",
+    "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+    "/sys/devices/system/cpu/isolated",
+    "/sys/devices/system/cpu/nohz_full",
+)
 OF_PROCESS = ("status", "limits", "cmdline", "sched", "smaps_rollup")
-PROGRAMS = (("ip", "-d", "-s", "link"), ("ip", "neigh"), ("lspci", "-nnk"), ("lscpu",), ("dmesg", "-T"),
-            ("devlink", "dev", "param", "show"), ("uname", "-a"))  # fmt: skip
+PROGRAMS = (
+    ("ip", "-d", "-s", "link"),
+    ("ip", "neigh"),
+    ("lspci", "-nnk"),
+    ("lscpu",),
+    ("dmesg", "-T"),
+    ("devlink", "dev", "param", "show"),
+    ("uname", "-a"),
+)
 
 
 class Bundle:
@@ -106,8 +124,12 @@ def add_views(bundle, node):
     report = status.gather(node)
     bundle.add("status.txt", "\n".join(status.render(report, screen)) + "\n")
     bundle.add_json("status.json", report)
-    for name, view in (("events", lambda: views.events(node, 0)), ("timing", lambda: views.timing(node)),
-                       ("drops", lambda: views.drops(node)), ("latency", lambda: views.latency(node))):
+    for name, view in (
+        ("events", lambda: views.events(node, 0)),
+        ("timing", lambda: views.timing(node)),
+        ("drops", lambda: views.drops(node)),
+        ("latency", lambda: views.latency(node)),
+    ):
         data, render = view()
         bundle.add(f"{name}.txt", "\n".join(render(screen)) + "\n")
         bundle.add_json(f"{name}.json", data)
@@ -121,8 +143,9 @@ def add_machine(bundle, pid):
         bundle.add_file(f"process/{name}.txt", f"/proc/{pid}/{name}")
     for command in PROGRAMS:
         try:
-            done = subprocess.run(command, capture_output=True, timeout=COMMAND_SECONDS, check=False,
-                                  stdin=subprocess.DEVNULL)  # fmt: skip
+            done = subprocess.run(
+                command, capture_output=True, timeout=COMMAND_SECONDS, check=False, stdin=subprocess.DEVNULL
+            )
             bundle.add(f"commands/{'-'.join(command)}.txt", done.stdout + done.stderr)
         except (OSError, subprocess.TimeoutExpired) as error:
             bundle.notes.append(f"{' '.join(command)}: {error}")
@@ -143,8 +166,13 @@ def collect(path, timeout, config=None, log=None, secrets=False, doctor=None):
                 add_telemetry(bundle, node)
         except TelemetryError as error:
             bundle.notes.append(f"telemetry: {error}")
-    bundle.add_json("nodes.json", [{"file_prefix": prefix, "socket": where, "what": what, "answer": answer}
-                                   for prefix, where, what, answer in local_nodes(2.0)])  # fmt: skip
+    bundle.add_json(
+        "nodes.json",
+        [
+            {"file_prefix": prefix, "socket": where, "what": what, "answer": answer}
+            for prefix, where, what, answer in local_nodes(2.0)
+        ],
+    )
     add_machine(bundle, pid)
     if doctor:
         lines, data = doctor()
@@ -154,8 +182,14 @@ def collect(path, timeout, config=None, log=None, secrets=False, doctor=None):
         bundle.add_file("config.json", config)
     if log:
         bundle.add_file("log.txt", log)
-    about = {"ccmctl": VERSION, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "host": platform.node(),
-             "python": platform.python_version(), "socket": path, "keys": "included" if secrets else "left out"}  # fmt: skip
+    about = {
+        "ccmctl": VERSION,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "socket": path,
+        "keys": "included" if secrets else "left out",
+    }
     bundle.add_json("about.json", about)
     return bundle, re.sub(r"[^A-Za-z0-9._-]", "_", name)
 

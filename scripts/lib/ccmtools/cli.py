@@ -6,6 +6,8 @@ ok, 1 warnings, 2 errors. Of the other commands: 0 done, 1 not done, 3 no node o
 64 wrong usage, 70 a fault of ccmctl itself.
 """
 import argparse
+import contextlib
+import io
 import json
 import os
 import re
@@ -13,7 +15,7 @@ import signal
 import sys
 import traceback
 
-from . import VERSION, bundle, live, status, views
+from . import VERSION, bundle, doctor, live, status, views
 from .node import Node, find_node, local_nodes
 from .telemetry import TelemetryError
 from .text import Screen, clean, duration, plural
@@ -60,21 +62,35 @@ def common_options():
     common = argparse.ArgumentParser(add_help=False)
     add = common.add_argument
     where = common.add_mutually_exclusive_group()
-    where.add_argument("-p", "--file-prefix", default=argparse.SUPPRESS, metavar="PREFIX",
-                       help="of the node, as EAL's option; not needed when only one runs here")  # fmt: skip
+    where.add_argument(
+        "-p",
+        "--file-prefix",
+        default=argparse.SUPPRESS,
+        metavar="PREFIX",
+        help="of the node, as EAL's option; not needed when only one runs here",
+    )
     where.add_argument("--socket", default=argparse.SUPPRESS, metavar="PATH", help="its telemetry socket")
     add("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
     add("--timeout", type=seconds, default=argparse.SUPPRESS, metavar="S", help="seconds per answer (10)")
-    add("--colour", "--color", choices=("auto", "always", "never"), default=argparse.SUPPRESS,
-        help="auto: on a terminal, without NO_COLOR")  # fmt: skip
+    add(
+        "--colour",
+        "--color",
+        choices=("auto", "always", "never"),
+        default=argparse.SUPPRESS,
+        help="auto: on a terminal, without NO_COLOR",
+    )
     add("--columns", type=number(20, 1000), default=argparse.SUPPRESS, metavar="N", help=argparse.SUPPRESS)
     return common
 
 
 def build_parser():
     common = common_options()
-    parser = Parser(prog="ccmctl", parents=[common], description=__doc__,
-                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = Parser(
+        prog="ccmctl",
+        parents=[common],
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"ccmctl {VERSION}")
     parser.set_defaults(run=run_status)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
@@ -88,13 +104,22 @@ def build_parser():
     sub = add("partners", "the sessions as a table, or all about one partner", run_partners)
     sub.add_argument("id", nargs="?", type=number(1, 65535))
     add("clients", "who uses the sessions", run_view(lambda node, args: views.clients(node)))
-    sub = add("ports", "the clients' ports, of all partners or of one", run_view(
-        lambda node, args: views.ports(node, args.id)))  # fmt: skip
+    sub = add(
+        "ports",
+        "the clients' ports, of all partners or of one",
+        run_view(lambda node, args: views.ports(node, args.id)),
+    )
     sub.add_argument("id", nargs="?", type=number(1, 65535))
     sub = add("events", "what happened, oldest first", run_events)
     sub.add_argument("-f", "--follow", action="store_true", help="go on as they come, also over restarts")
-    sub.add_argument("-n", "--lines", type=number(0, 100000), default=0, metavar="N", help="the last N (all)")
-    add("timing", "how long each step of the last set-up took", run_view(lambda node, args: views.timing(node)))
+    sub.add_argument(
+        "-n", "--lines", type=number(0, 100000), default=0, metavar="N", help="the last N (all)"
+    )
+    add(
+        "timing",
+        "how long each step of the last set-up took",
+        run_view(lambda node, args: views.timing(node)),
+    )
     add("drops", "dropped frames by reason", run_view(lambda node, args: views.drops(node)))
     add("latency", "round trips per queue pair", run_view(lambda node, args: views.latency(node)))
     sub = add("boot", "how far this node has booted; set STAGE [PROGRESS]: tell it", run_boot)
@@ -103,8 +128,21 @@ def build_parser():
     sub.add_argument("progress", nargs="?", type=number(0, 2**32 - 1), default=0)
     sub = add("watch", "the status, drawn again and again", run_watch)
     sub.add_argument("-i", "--interval", type=seconds, default=1.0, metavar="S", help="seconds between (1)")
-    sub.add_argument("-c", "--count", type=number(0, 1000000), default=0, metavar="N",
-                     help="end after N screens (0: never)")  # fmt: skip
+    sub.add_argument(
+        "-c",
+        "--count",
+        type=number(0, 1000000),
+        default=0,
+        metavar="N",
+        help="end after N screens (0: never)",
+    )
+    sub = add(
+        "doctor", "is this machine fit for a node; with a running one or with its configuration", run_doctor
+    )
+    sub.add_argument("--config", metavar="FILE", help="of the node (default: that of the running one)")
+    sub.add_argument("--device", metavar="NAME", help="its port: a PCI address or a network interface")
+    sub.add_argument("--root", default="/", metavar="DIR", help=argparse.SUPPRESS)
+    sub.add_argument("eal", nargs="*", metavar="-- EAL ARGUMENTS", help="as for ccm-node")
     sub = add("support-bundle", "all that somebody needs who was not there, in one file", run_bundle)
     sub.add_argument("-o", "--output", metavar="FILE", help="a new file (ccm-support-NODE-TIME.tar.gz)")
     sub.add_argument("--config", metavar="FILE", help="the node's configuration, to be added")
@@ -151,8 +189,13 @@ def run_partners(args):
 
 def run_events(args):
     if args.follow:
-        return live.follow(lambda: find_node(args.file_prefix, args.socket, args.timeout),
-                           args.timeout, args.screen, args.lines, args.json)  # fmt: skip
+        return live.follow(
+            lambda: find_node(args.file_prefix, args.socket, args.timeout),
+            args.timeout,
+            args.screen,
+            args.lines,
+            args.json,
+        )
     return run_view(lambda node, _: views.events(node, args.lines))(args)
 
 
@@ -170,8 +213,49 @@ def run_boot(args):
 def run_watch(args):
     if args.json:
         args.parser.error("watch has no --json: use status --json, again and again")
-    return live.watch(lambda: find_node(args.file_prefix, args.socket, args.timeout),
-                      args.timeout, args.screen, args.interval, args.count)  # fmt: skip
+    return live.watch(
+        lambda: find_node(args.file_prefix, args.socket, args.timeout),
+        args.timeout,
+        args.screen,
+        args.interval,
+        args.count,
+    )
+
+
+def examine(args):
+    """With a running node where there is one: the one asked for, or the only one, unless a
+    configuration or arguments are given for one that is still to start."""
+    wanted = args.file_prefix or args.socket
+    given = args.config or args.device or args.eal
+    path = None
+    try:
+        if wanted or not given:
+            path = find_node(args.file_prefix, args.socket, args.timeout)
+    except TelemetryError:
+        if wanted:
+            raise
+    if path is None:
+        return doctor.examine(None, args.config, args.device, args.eal, args.root)
+    with Node(path, args.timeout) as node:
+        return doctor.examine(node, args.config, args.device, args.eal, args.root)
+
+
+def run_doctor(args):
+    findings = examine(args)
+    show(args, doctor.as_data(findings), lambda screen: doctor.render(findings, screen))
+    return doctor.worst(findings)
+
+
+def examine_for_bundle(args, path):
+    """The doctor's lines and data."""
+    try:
+        with Node(path, args.timeout) if path else contextlib.nullcontext() as node:
+            findings = doctor.examine(node, args.config)
+    except TelemetryError:
+        findings = doctor.examine(None, args.config)
+    return doctor.render(findings, Screen(io.StringIO(), colour=False, columns=100)), doctor.as_data(
+        findings
+    )
 
 
 def run_bundle(args):
@@ -181,7 +265,9 @@ def run_bundle(args):
     except TelemetryError as error:
         # A bundle is wanted most when nothing runs.
         print(f"ccmctl: {clean(str(error), 500)}; only the machine is described", file=sys.stderr)
-    made, who = bundle.collect(path, args.timeout, args.config, args.log, args.secrets)
+    made, who = bundle.collect(
+        path, args.timeout, args.config, args.log, args.secrets, lambda: examine_for_bundle(args, path)
+    )
     try:
         file, size = bundle.save(made, who, args.output)
     except OSError as error:
@@ -192,8 +278,10 @@ def run_bundle(args):
     def render(screen):
         lines = [f"{file}: {plural(len(made.parts), 'file')}, {human_size(size)}"]
         keys = "with" if args.secrets else "without"
-        return lines + screen.wrap(f"Look at it before you give it away: host, network and cluster are"
-                                   f" described in it, {keys} the keys of memory regions.")  # fmt: skip
+        return lines + screen.wrap(
+            f"Look at it before you give it away: host, network and cluster are"
+            f" described in it, {keys} the keys of memory regions."
+        )
 
     show(args, data, render)
     return 0
@@ -202,15 +290,29 @@ def run_bundle(args):
 def run_nodes(args):
     seen = local_nodes(min(args.timeout, 3.0))
     data = [
-        {"file_prefix": prefix, "socket": path, "what": what,
-         **({"node": answer} if what == "node" else {"why": answer})}
+        {
+            "file_prefix": prefix,
+            "socket": path,
+            "what": what,
+            **({"node": answer} if what == "node" else {"why": answer}),
+        }
         for prefix, path, what, answer in seen
-    ]  # fmt: skip
+    ]
 
     def render(screen):
-        rows = [(prefix, answer.text("name"), answer.num("id"), answer.text("cluster"), answer.text("state"),
-                 answer.num("pid"), duration(answer.num("uptime_s")))
-                for prefix, _, what, answer in seen if what == "node"]  # fmt: skip
+        rows = [
+            (
+                prefix,
+                answer.text("name"),
+                answer.num("id"),
+                answer.text("cluster"),
+                answer.text("state"),
+                answer.num("pid"),
+                duration(answer.num("uptime_s")),
+            )
+            for prefix, _, what, answer in seen
+            if what == "node"
+        ]
         heads = ("file prefix", "node", "id", "cluster", "state", "pid", "runs for")
         lines = screen.table(heads, rows, "<<><<>>") if rows else ["no ccm-node runs here"]
         for prefix, _, what, why in seen:
@@ -226,8 +328,14 @@ def run_nodes(args):
 def parse(argv):
     parser = build_parser()
     args = parser.parse_args(argv)
-    defaults = {"file_prefix": None, "socket": None, "json": False, "timeout": 10.0, "colour": "auto",
-                "columns": None}  # fmt: skip
+    defaults = {
+        "file_prefix": None,
+        "socket": None,
+        "json": False,
+        "timeout": 10.0,
+        "colour": "auto",
+        "columns": None,
+    }
     for key, value in defaults.items():
         if not hasattr(args, key):
             setattr(args, key, value)

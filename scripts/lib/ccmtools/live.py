@@ -47,7 +47,11 @@ def follow(find, timeout, screen, count, as_json):
             node = node or Node(path, timeout, total=float("inf"))
             restarted, events = follower.news(node)
             if follower.gone or restarted:
-                note(screen, as_json, "the node has been started again" if restarted else "the node answers again")
+                note(
+                    screen,
+                    as_json,
+                    "the node has been started again" if restarted else "the node answers again",
+                )
             follower.gone = False
             for event in events[-count:] if first and count else events:
                 if as_json:
@@ -83,13 +87,18 @@ class Rates:
 
     def line(self, stats):
         now = time.monotonic()
-        new = [stats.num(name, 0) for name in ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "retransmits")]
+        new = [
+            stats.num(name, 0)
+            for name in ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "retransmits")
+        ]
         old, self.last = self.last, (now, new)
         if not old or now - old[0] < 0.01 or any(b < a for a, b in zip(old[1], new)):
             return "traffic: measuring"
         rx, tx, rxb, txb, again = ((b - a) / (now - old[0]) for a, b in zip(old[1], new))
-        return (f"traffic: in {rx:.0f} packets/s, {size(int(rxb))}/s; out {tx:.0f} packets/s,"
-                f" {size(int(txb))}/s; repeated {again:.0f}/s")  # fmt: skip
+        return (
+            f"traffic: in {rx:.0f} packets/s, {size(int(rxb))}/s; out {tx:.0f} packets/s,"
+            f" {size(int(txb))}/s; repeated {again:.0f}/s"
+        )
 
 
 @contextlib.contextmanager
@@ -169,6 +178,8 @@ def watch(find, timeout, screen, interval, count):
                 if shown == count or wait(interval, fd if full else None):
                     return code
         finally:
+            if node:
+                node.telemetry.close()
             if full:
                 screen.out.write(LEAVE)
                 screen.out.flush()

@@ -17,10 +17,7 @@ DOCTOR = "Run `ccmctl doctor` on both nodes."
 VERDICTS = {
     "link_down": Meaning(
         "our own port has no link",
-        [
-            "Check cable, transceiver and switch port; over net_memif: is the other process running?",
-            DOCTOR,
-        ],
+        ["Check cable, transceiver and switch port; over net_memif: is the other process running?", DOCTOR],
     ),
     "unreachable": Meaning(
         "it does not answer the READs of its status record",
@@ -105,8 +102,7 @@ REASONS = {
         ["If this repeats: `ccmctl events` on both nodes; which one gives up first, and why?"],
     ),
     "partner_went_back": Meaning(
-        "the partner left the session under way",
-        ["`ccmctl events` on the partner says why it did."],
+        "the partner left the session under way", ["`ccmctl events` on the partner says why it did."]
     ),
     "partner_hung": VERDICTS["hung"],
     "port_map": Meaning(
@@ -136,7 +132,7 @@ REASONS = {
         "a client port failed: a refused request, or a packet lost too often",
         [
             "`ccmctl drops` on both nodes: remote_access or invalid_request is a wrong request of a"
-            " client, icrc and the like a bad cable.",
+            " client, icrc and the like a bad cable."
         ],
     ),
 }

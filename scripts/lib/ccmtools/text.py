@@ -6,11 +6,10 @@ line.
 """
 import os
 import re
-import shutil
 import sys
 
 COLUMNS_MIN = 20
-COLUMNS_DEFAULT = 80
+COLUMNS_DEFAULT, ROWS_DEFAULT = 80, 24
 LAST_MIN = 24  # room for the last column of a table, wrapped
 GLUE = re.compile("([0-9]) ((?:us|ms|s|min|h|d|[KMGT]iB|B)\\b)")  # 3 ms stays in one line
 ESCAPE = re.compile("\033\\[[0-9]*m")
@@ -76,17 +75,23 @@ class Screen:
         self.colour = colour
         self._columns = columns
 
+    def _window(self):
+        """Asked each time: it may change."""
+        try:
+            columns, lines = os.get_terminal_size(self.out.fileno())
+        except (OSError, ValueError, AttributeError):
+            columns = lines = 0
+        return columns or COLUMNS_DEFAULT, lines or ROWS_DEFAULT
+
     @property
     def columns(self):
-        """Asked each time: the window may change."""
-        if self._columns:
-            return max(self._columns, COLUMNS_MIN)
-        wide = shutil.get_terminal_size((COLUMNS_DEFAULT, 24)).columns
+        told = os.environ.get("COLUMNS", "")
+        wide = self._columns or (int(told[:4]) if told.isdigit() else self._window()[0])
         return max(min(wide, 1000), COLUMNS_MIN)
 
     @property
     def rows(self):
-        return max(shutil.get_terminal_size((COLUMNS_DEFAULT, 24)).lines, 5)
+        return max(self._window()[1], 5)
 
     def paint(self, style, text):
         code = self.COLOURS.get(style) if self.colour else None

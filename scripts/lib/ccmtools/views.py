@@ -34,12 +34,32 @@ def partners(node, number=None):
             rows = [(name, value) for name, value in records[0].items()]
             return screen.table(("field", "value"), rows)
         rows = [
-            (p.num("id"), p.text("state"), p.text("verdict"), p.text("reason"), p.text("advice"),
-             duration(p.seconds("since_ms")), duration(p.seconds("last_answer_ms")), p.num("sessions"),
-             p.num("ports"), p.num("path_mtu"))
+            (
+                p.num("id"),
+                p.text("state"),
+                p.text("verdict"),
+                p.text("reason"),
+                p.text("advice"),
+                duration(p.seconds("since_ms")),
+                duration(p.seconds("last_answer_ms")),
+                p.num("sessions"),
+                p.num("ports"),
+                p.num("path_mtu"),
+            )
             for p in records
-        ]  # fmt: skip
-        heads = ("id", "state", "verdict", "reason", "advice", "since", "answered", "sessions", "ports", "mtu")
+        ]
+        heads = (
+            "id",
+            "state",
+            "verdict",
+            "reason",
+            "advice",
+            "since",
+            "answered",
+            "sessions",
+            "ports",
+            "mtu",
+        )
         return screen.table(heads, rows, "><<<<>>>>>", styles=((1, state_style), (2, state_style)))
 
     return {"partners": records}, render
@@ -52,11 +72,23 @@ def clients(node):
         rows = []
         for c in records:
             states = [str(s) for s in c.sub("partners").values()]
-            words = ", ".join(f"{name.removeprefix('partner_')}: {state}"
-                              for name, state in sorted(c.sub("partners").items()) if state != "connected")
-            rows.append((c.text("name"), c.num("ports"), size(c.num("memory_bytes")),
-                         f"{states.count('connected')} of {len(states)}", c.num("posted"),
-                         c.num("completed"), c.num("errors"), words or "-"))  # fmt: skip
+            words = ", ".join(
+                f"{name.removeprefix('partner_')}: {state}"
+                for name, state in sorted(c.sub("partners").items())
+                if state != "connected"
+            )
+            rows.append(
+                (
+                    c.text("name"),
+                    c.num("ports"),
+                    size(c.num("memory_bytes")),
+                    f"{states.count('connected')} of {len(states)}",
+                    c.num("posted"),
+                    c.num("completed"),
+                    c.num("errors"),
+                    words or "-",
+                )
+            )
         heads = ("client", "ports", "memory", "connected", "posted", "completed", "errors", "others")
         return screen.table(heads, rows, "<>>>>>><") if rows else ["no clients are registered"]
 
@@ -68,12 +100,19 @@ def ports(node, number=None):
 
     def render(screen):
         rows = [
-            (p.num("partner_id"), p.text("client"), p.num("index"),
-             "up" if p.num("connected") else "not yet", hexadecimal(p.num("qpn")),
-             hexadecimal(p.num("remote_qpn")), size(p.num("length_bytes")), p.num("completed"),
-             p.num("errors"))
+            (
+                p.num("partner_id"),
+                p.text("client"),
+                p.num("index"),
+                "up" if p.num("connected") else "not yet",
+                hexadecimal(p.num("qpn")),
+                hexadecimal(p.num("remote_qpn")),
+                size(p.num("length_bytes")),
+                p.num("completed"),
+                p.num("errors"),
+            )
             for p in records
-        ]  # fmt: skip
+        ]
         heads = ("partner", "client", "port", "state", "qpn", "its qpn", "memory", "done", "errors")
         lines = screen.table(heads, rows, "><><>>>>>", styles=((3, state_style),))
         return lines if rows else ["no ports: no session is that far (ccmctl status)"]
@@ -97,7 +136,13 @@ def event_lines(event, screen, now=None):
     if when is not None:
         stamp = time.strftime("%H:%M:%S", time.localtime(when)) + f".{int(when % 1 * 1000):03d}"
     to = event.text("to")
-    style = "good" if to == "up" else "bad" if to in ("closing", "refused", "hung", "stuck", "unreachable") else None
+    style = (
+        "good"
+        if to == "up"
+        else "bad"
+        if to in ("closing", "refused", "hung", "stuck", "unreachable")
+        else None
+    )
     what = "" if event.get("kind") == "state" else "verdict "
     reason = event.text("reason")
     line = f"{stamp}  partner {event.num('partner_id')}  {what}{event.text('from')} -> "
@@ -136,9 +181,11 @@ def timing(node):
                 lines.append(f"partner {number}: no session has come up yet")
                 continue
             partner = status.get(number)
-            lines += screen.wrap(f"partner {number}: the last set-up took {duration(total)}"
-                                 f" ({plural(partner.count('sessions') if partner else 0, 'session')},"
-                                 f" {plural(partner.count('attempts') if partner else 0, 'attempt')})")  # fmt: skip
+            lines += screen.wrap(
+                f"partner {number}: the last set-up took {duration(total)}"
+                f" ({plural(partner.count('sessions') if partner else 0, 'session')},"
+                f" {plural(partner.count('attempts') if partner else 0, 'attempt')})"
+            )
             rows = [(name, duration(record.seconds(key + "_ns")), what) for key, name, what in STEPS]
             lines += screen.table(("step", "took", "what"), rows, "<><", 2)
         return lines or ["no partners"]
@@ -152,8 +199,11 @@ def drops(node):
     names = ("rx_missed", "rx_errors", "rx_no_mbuf", "tx_errors", "inbox_full", "tx_stalled")
 
     def render(screen):
-        some = [(name, counters.num(name), meaning.DROPS.get(name, ""))
-                for name in counters if counters.num(name)]  # fmt: skip
+        some = [
+            (name, counters.num(name), meaning.DROPS.get(name, ""))
+            for name in counters
+            if counters.num(name)
+        ]
         lost = [(name, port.num(name)) for name in names if port.num(name)]
         lines = screen.table(("dropped", "frames", "what it may be"), some, "<><") if some else []
         lines = lines or [screen.paint("good", "no frame has been dropped")]
@@ -181,20 +231,37 @@ def latency(node):
     for qp in qps:
         port, boot = own.get(qp.num("qpn")), numbers.get(qp.num("qpn"))
         srtt = qp.num("srtt_ns")
-        entry = {"qpn": qp.num("qpn"), "engine": qp.num("engine"), "rtt_ns": srtt or None,
-                 "partner_id": None, "use": "?", "setup_us": None}  # fmt: skip
+        entry = {
+            "qpn": qp.num("qpn"),
+            "engine": qp.num("engine"),
+            "rtt_ns": srtt or None,
+            "partner_id": None,
+            "use": "?",
+            "setup_us": None,
+        }
         if port:
-            entry.update(partner_id=port.num("partner_id"), use=f"{port.text('client')} {port.num('index')}")
+            entry.update(
+                partner_id=port.num("partner_id"), use=f"{port.text('client')} {port.num('index')}"
+            )
         elif boot:
             entry.update(partner_id=boot[0], use="heartbeat", setup_us=boot[1].num("setup_us") or None)
         rows.append(entry)
     rows.sort(key=lambda e: (e["partner_id"] or 0, e["use"] != "heartbeat", e["use"]))
 
     def render(screen):
-        table = [(e["partner_id"], e["use"], hexadecimal(e["qpn"]),
-                  duration(e["rtt_ns"] / 1e9) if e["rtt_ns"] else "not yet",
-                  duration(e["setup_us"] / 1e6) if e["setup_us"] else "-") for e in rows]  # fmt: skip
-        lines = screen.table(("partner", "queue pair of", "qpn", "round trip", "last set-up"), table, "><>>>")
+        table = [
+            (
+                e["partner_id"],
+                e["use"],
+                hexadecimal(e["qpn"]),
+                duration(e["rtt_ns"] / 1e9) if e["rtt_ns"] else "not yet",
+                duration(e["setup_us"] / 1e6) if e["setup_us"] else "-",
+            )
+            for e in rows
+        ]
+        lines = screen.table(
+            ("partner", "queue pair of", "qpn", "round trip", "last set-up"), table, "><>>>"
+        )
         note = "round trip: smoothed, from packet to acknowledgement, the partner's time to answer included"
         return [*lines, *screen.wrap(note)] if rows else ["no queue pairs"]
 
@@ -209,8 +276,10 @@ def boot(node):
         if not total:
             return screen.wrap("this node tells no boot stages (boot_stages in the configuration)")
         now = answer.num("stage", 0)
-        lines = screen.wrap(f"stage {now} of {total}: {answer.text('name')}, progress {answer.num('progress')},"
-                            f" budget {duration(answer.seconds('budget_ms')) if answer.num('budget_ms') else 'none'}")  # fmt: skip
+        lines = screen.wrap(
+            f"stage {now} of {total}: {answer.text('name')}, progress {answer.num('progress')},"
+            f" budget {duration(answer.seconds('budget_ms')) if answer.num('budget_ms') else 'none'}"
+        )
         for i in range(1, min(total, 64) + 1):
             mark = "->" if i == now else "  "
             lines.append(f"  {mark} {i} {answer.sub('stages').text(f'stage_{i}')}")
