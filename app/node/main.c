@@ -3,6 +3,7 @@
  * ccm-node: one node of the cluster as a process. The main lcore is the control core; the others
  * move packets. With one lcore only, it does both.
  */
+#include "background.h"
 #include "boot.h"
 #include "ccm.h"
 #include "clock.h"
@@ -15,6 +16,7 @@
 #include "port_gate.h"
 #include "port_watch.h"
 #include "rdma_emul.h"
+#include "reload.h"
 #include "remu_port.h"
 #include "telemetry.h"
 
@@ -69,6 +71,7 @@ struct node {
 	size_t memory_size;
 	struct exercise *exercise;
 	struct node_boot boot;
+	struct node_reload reload;
 	struct ccm *ccm;
 	struct telemetry_source telemetry;
 	_Atomic bool stop_data;
@@ -144,6 +147,15 @@ report_boot(struct node *node, uint64_t now)
 
 	node_boot_status(&node->boot, &status);
 	ccm_boot_report(node->ccm, &status, now);
+}
+
+/* The command line's, or else the configuration's. */
+static void
+set_log_level(const struct node *node)
+{
+	int level = node->opt.log_level >= 0 ? node->opt.log_level : node->cfg.log_level;
+
+	rte_log_set_level(app_logtype, RTE_LOG_ERR + (uint32_t)level);
 }
 
 /* One line for a failed start; the steps taken so far are undone by the caller. */
@@ -283,6 +295,10 @@ create_manager(struct node *node)
 static int
 start_telemetry(struct node *node)
 {
+	int rc = node_reload_start(&node->reload, node->opt.config, &node->cfg, now_ns);
+
+	if (rc != 0)
+		return fail("thread for SIGHUP", -rc);
 	node->telemetry = (struct telemetry_source){
 		.cfg = &node->cfg,
 		.ccm = node->ccm,
@@ -292,6 +308,7 @@ start_telemetry(struct node *node)
 		.port = node->port,
 		.exercise = node->exercise,
 		.boot = &node->boot,
+		.reload = &node->reload,
 		.now_ns = now_ns,
 		.start_ns = now_ns(),
 		.control_ns = &node->control_ns,
@@ -325,6 +342,10 @@ control_turn(struct node *node, uint64_t now)
 	bool any;
 
 	ccm_link_report(node->ccm, port_watch_poll(&node->watch, now));
+	if (node_reload_poll(&node->reload)) {
+		set_log_level(node);
+		report_boot(node, now); /* its budget may be another */
+	}
 	if (node_boot_poll(&node->boot, now))
 		report_boot(node, now);
 	any = ccm_poll(node->ccm, now);
@@ -426,6 +447,7 @@ tear_down(struct node *node, bool ran)
 	bool clean = true;
 
 	node_telemetry_stop();
+	node_reload_stop(&node->reload);
 	if (ran)
 		clean = port_watch_close_port(&node->watch) && !node->watch.memif;
 	else
@@ -466,11 +488,13 @@ main(int argc, char **argv)
 		fprintf(stderr, "%s\n", config_error.text);
 		return NODE_EXIT_USAGE;
 	}
+	background_init();
+	node_reload_block_signal();
 	if (rte_eal_init(node->opt.eal_argc, argv) < 0) {
 		fprintf(stderr, "ccm-node: EAL: %s\n", rte_strerror(rte_errno));
 		return EXIT_FAILURE;
 	}
-	rte_log_set_level(app_logtype, (uint32_t)node->opt.log_level);
+	set_log_level(node);
 	node->clock = node_clock_make(rte_get_tsc_hz());
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);

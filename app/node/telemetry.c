@@ -99,6 +99,8 @@ static const struct command {
 	{"/ccm/boot", "How far this node has booted. No parameters.", 0, tel_answer_boot},
 	{"/ccm/boot/stage", "Tell a boot stage. Parameters: name[,progress]", NAMED | 1,
 		tel_answer_boot_stage},
+	{"/ccm/config", "Configuration in force. No parameters.", 0, tel_answer_config},
+	{"/ccm/reload", "What became of the last SIGHUP. No parameters.", 0, tel_answer_reload},
 	{"/remu/stats", "Counters of engines. Parameter: [first engine]", 1, tel_answer_stats},
 	{"/remu/qps", "Queue pairs. Parameter: [first]", 1, tel_answer_qps},
 	{"/remu/drops", "Dropped packets by reason. No parameters.", 0, tel_answer_drops},

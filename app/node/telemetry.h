@@ -12,6 +12,7 @@ struct data_lcore;
 struct exercise;
 struct node_boot;
 struct node_config;
+struct node_reload;
 struct remu_engine;
 struct remu_port;
 
@@ -25,6 +26,7 @@ struct telemetry_source {
 	const struct remu_port *port;
 	const struct exercise *exercise;
 	struct node_boot *boot;
+	struct node_reload *reload;
 	uint64_t (*now_ns)(void); /* the clock that ccm_poll() gets; from any thread */
 	uint64_t start_ns;
 	const _Atomic uint64_t
