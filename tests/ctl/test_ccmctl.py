@@ -35,7 +35,8 @@ from ccmtools.text import (
     visible,
 )  # noqa: E402 pylint: disable=wrong-import-position
 
-COMMANDS = ("status", "partners", "partners 2", "clients", "ports", "ports 2", "events", "timing", "drops",
+COMMANDS = (
+    "config","status", "partners", "partners 2", "clients", "ports", "ports 2", "events", "timing", "drops",
             "latency", "boot", "nodes")  # fmt: skip
 SEEDS = int(os.environ.get("CTL_SEEDS", "400"))
 
@@ -247,6 +248,26 @@ class Shown(Case):
         for words in ("boot set", "boot set a,b", "boot set x -1", "boot drop x", "boot set x 4294967296"):
             self.assertEqual(self.run_ctl(words).returncode, 64, words)
 
+    def test_reload(self):
+        node = self.serve()
+        answers = iter([{"count": 4, "result": "applied"}, {"count": 4}])
+        result = {"count": 5, "result": "refused", "text": {"part_10": "cd", "part_1": "b", "part_0": "a"}}
+        node.answers["/ccm/reload"] = lambda: next(answers, result)
+        signals = []
+        before = signal.signal(signal.SIGHUP, lambda *_: signals.append(1))
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        node.answers["/ccm/status"]["pid"] = os.getpid()
+        done = self.run_ctl("--socket", self.path, "reload")
+        self.assertEqual((done.returncode, done.stdout, signals), (1, "refused: abcd\n", [1]))
+        answers = iter([{"count": 5}])
+        result.update(count=6, result="applied")
+        self.assertEqual(self.run_ctl("--socket", self.path, "reload").returncode, 0)
+        # It never gets to it.
+        node.answers["/ccm/reload"] = {"count": 6}
+        self.assertEqual(self.run_ctl("--socket", self.path, "--timeout", "0.2", "reload").returncode, 3)
+        node.answers["/ccm/status"]["pid"] = -1  # all processes there are
+        self.assertEqual(self.run_ctl("--socket", self.path, "reload").returncode, 3)
+
     def test_usage(self):
         for words in ("--bogus", "no-such-command", "partners 0", "partners x", "watch --json", "status --timeout 0",
                       "events -n -1", "--socket x --file-prefix y status"):  # fmt: skip
@@ -453,7 +474,7 @@ class Hostile(Case):
             looks = (
                 lambda n: (status.gather(n), lambda s: None),
                 views.partners, lambda n: views.partners(n, 2), views.clients, views.ports,
-                lambda n: views.events(n, 3), views.timing, views.drops, views.latency, views.boot,
+                lambda n: views.events(n, 3), views.timing, views.drops, views.latency, views.boot, views.config, lambda n: (n.reload(), lambda s: []),
             )  # fmt: skip
             for look in looks:
                 try:

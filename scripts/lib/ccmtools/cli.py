@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import time
 import traceback
 
 from . import VERSION, bundle, doctor, live, status, views
@@ -126,6 +127,16 @@ def build_parser():
     sub.add_argument("action", nargs="?", choices=("set",))
     sub.add_argument("stage", nargs="?", type=name)
     sub.add_argument("progress", nargs="?", type=number(0, 2**32 - 1), default=0)
+    add(
+        "config",
+        "settings in force, with what the file left out",
+        run_view(lambda node, args: views.config(node)),
+    )
+    add(
+        "reload",
+        "have the node read its configuration again (SIGHUP), and say what became of it",
+        run_reload,
+    )
     sub = add("watch", "the status, drawn again and again", run_watch)
     sub.add_argument("-i", "--interval", type=seconds, default=1.0, metavar="S", help="seconds between (1)")
     sub.add_argument(
@@ -208,6 +219,24 @@ def run_boot(args):
         told = node.set_boot(args.stage, args.progress)
     show(args, told, lambda _: [f"told: {told.text('name')}, progress {told.num('progress')}"])
     return 0
+
+
+def run_reload(args):
+    """0: what may change while the node runs has been taken over; 1: refused, all is as before."""
+    with open_node(args) as node:
+        before, pid = node.reload().num("count"), node.status().num("pid")
+        if pid is None or pid < 2:
+            raise TelemetryError("the node does not tell its process")
+        try:
+            os.kill(pid, signal.SIGHUP)
+        except OSError as error:
+            print(f"ccmctl: process {pid}: {error.strerror}", file=sys.stderr)
+            return 1
+        while (answer := node.reload()).num("count") == before:
+            time.sleep(0.05)  # bounded by the node's deadline
+    result = answer.text("result")
+    show(args, answer, lambda screen: screen.wrap(f"{result}: {clean(answer.get('text'), 2000)}"))
+    return 0 if result in ("applied", "unchanged") else 1
 
 
 def run_watch(args):

@@ -143,6 +143,16 @@ class Node:
     def port(self):
         return self.ask("/remu/port")
 
+    def config(self):
+        return self.ask("/ccm/config")
+
+    def reload(self):
+        """What became of the last SIGHUP; its text in one piece."""
+        answer = self.ask("/ccm/reload")
+        parts = answer.sub("text")
+        answer["text"] = "".join(parts.text(name, "") for name in sorted(parts, key=in_order))
+        return answer
+
     def boot(self):
         return self.ask("/ccm/boot")
 

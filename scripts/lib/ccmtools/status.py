@@ -138,10 +138,14 @@ def gather(node):
                 if "stands still" not in str(error):
                     raise
             detailed.append(partner)
-    return judge(status, partners, node.clients(), node.port())
+    try:
+        config = node.config()
+    except TelemetryError:
+        config = Record()  # an older node
+    return judge(status, partners, node.clients(), node.port(), config)
 
 
-def judge(status, partners, clients, port):
+def judge(status, partners, clients, port, config):
     age = status.seconds("control_age_ms")
     still = age is not None and age > STILL_S
     parts = [judge_partner(partner) for partner in partners]
@@ -157,7 +161,7 @@ def judge(status, partners, clients, port):
             "partners_up": status.num("partners_up"),
         },
         "port": {
-            "name": port.text("name"), "driver": port.text("driver"), "mac": port.text("mac"),
+            "name": port.text("name"), "driver": port.text("driver"), "mac": config.sub("port").text("mac", port.text("mac")),
             "ip": port.text("ip"), "mtu_bytes": port.num("mtu_bytes"),
             "link_up": bool(port.num("link_up")), "path_mtu": mtu or None,
         },

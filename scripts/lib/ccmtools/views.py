@@ -286,3 +286,18 @@ def boot(node):
         return lines
 
     return answer, render
+
+
+def config(node):
+    """Settings in force, section by section."""
+    answer = node.config()
+
+    def render(screen):
+        rows = []
+        for section in answer:
+            part = answer.sub(section)
+            rows += [(f"{section}.{key}", part.get(key)) for key in part]
+            rows += [(section, answer.get(section))] if not part else []
+        return screen.table(("setting", "in force"), rows)
+
+    return answer, render
