@@ -37,6 +37,8 @@ says() {
 }
 
 assert_eq "version" "ccmctl $("$BUILD/app/node/ccm-node" --version | cut -d ' ' -f 2)" "$("$ctl" --version)"
+assert_eq "version of the exporter" "ccm-exporter $("$BUILD/app/node/ccm-node" --version | cut -d ' ' -f 2)" \
+	"$("${ctl%/*}/ccm-exporter" --version)"
 ctl 3 status
 grep -q 'no ccm-node runs here' "$TMP/err" || fail "without a node: $(cat "$TMP/err")"
 
