@@ -195,6 +195,12 @@ parse_number(const char *text, bool is_size, uint64_t *value)
 	return 0;
 }
 
+bool
+node_parse_size(const char *text, uint64_t *bytes)
+{
+	return parse_number(text, true, bytes) == 0 || parse_number(text, false, bytes) == 0;
+}
+
 static int
 load_number(struct node_loader *l, const struct node_field *f, json_t *json, void *base)
 {

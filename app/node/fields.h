@@ -90,5 +90,8 @@ void node_fields_compare(const struct node_field *fields, const void *was, const
 /* Copy what may be reloaded. */
 void node_fields_reload(const struct node_field *fields, void *to, const void *from);
 
+/* Bytes, or a number with a unit: 65536, 64KiB. */
+bool node_parse_size(const char *text, uint64_t *bytes);
+
 /* Bytes in the largest unit that divides them. */
 struct node_text node_size_text(uint64_t bytes);

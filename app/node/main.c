@@ -5,6 +5,7 @@
  */
 #include "background.h"
 #include "boot.h"
+#include "capture.h"
 #include "ccm.h"
 #include "clock.h"
 #include "config.h"
@@ -72,6 +73,7 @@ struct node {
 	struct exercise *exercise;
 	struct node_boot boot;
 	struct node_reload reload;
+	struct capture *capture; /* NULL: none */
 	struct ccm *ccm;
 	struct telemetry_source telemetry;
 	_Atomic bool stop_data;
@@ -258,6 +260,34 @@ create_engines(struct node *node)
 	return rc == 0 ? 0 : fail("engines (give EAL more memory: -m)", -rc);
 }
 
+/* Frames into a file, where that is asked for. */
+static int
+create_capture(struct node *node)
+{
+	struct capture_config cfg = {
+		.file = node->opt.pcap,
+		.max_bytes = node->opt.pcap_bytes,
+		.n_rings = node->n_engines,
+		.now_ns = now_ns,
+	};
+	struct remu_port_info info;
+	char error[CAPTURE_ERROR_LEN];
+	int rc;
+
+	if (node->opt.pcap[0] == '\0')
+		return 0;
+	remu_port_info(node->port, &info);
+	cfg.interface = info.name;
+	if (capture_create(&cfg, &node->capture, error, sizeof(error)) != 0) {
+		fprintf(stderr, "ccm-node: %s\n", error);
+		return -1;
+	}
+	for (uint32_t i = 0; i < node->n_engines; i++)
+		node->lcores[i].capture = capture_ring_of(node->capture, i);
+	rc = capture_start(node->capture);
+	return rc == 0 ? 0 : fail("thread for the capture", -rc);
+}
+
 static int
 create_manager(struct node *node)
 {
@@ -309,6 +339,9 @@ start_telemetry(struct node *node)
 		.exercise = node->exercise,
 		.boot = &node->boot,
 		.reload = &node->reload,
+		.capture = node->capture,
+		.capture_file = node->opt.pcap,
+		.capture_bytes = node->opt.pcap_bytes,
 		.now_ns = now_ns,
 		.start_ns = now_ns(),
 		.control_ns = &node->control_ns,
@@ -448,6 +481,7 @@ tear_down(struct node *node, bool ran)
 
 	node_telemetry_stop();
 	node_reload_stop(&node->reload);
+	capture_destroy(node->capture);
 	if (ran)
 		clean = port_watch_close_port(&node->watch) && !node->watch.memif;
 	else
@@ -499,8 +533,8 @@ main(int argc, char **argv)
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	signal(SIGPIPE, SIG_IGN); /* whoever read our log may be gone */
-	if (open_port(node) == 0 && create_engines(node) == 0 && create_manager(node) == 0 &&
-		start_telemetry(node) == 0) {
+	if (open_port(node) == 0 && create_engines(node) == 0 && create_capture(node) == 0 &&
+		create_manager(node) == 0 && start_telemetry(node) == 0) {
 		run(node);
 		ran = true;
 	}

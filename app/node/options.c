@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "options.h"
+#include "capture.h"
 #include "config.h"
+#include "fields.h"
 #include "quote.h"
 
 #include <errno.h>
@@ -14,6 +16,7 @@ enum option_id {
 	OPTION_CHECK_CONFIG,
 	OPTION_PRINT_CONFIG,
 	OPTION_NO_EXERCISE,
+	OPTION_PCAP,
 	OPTION_LOG_LEVEL,
 	OPTION_HELP,
 	OPTION_VERSION,
@@ -30,6 +33,8 @@ static const struct {
 	[OPTION_PRINT_CONFIG] = {"--print-config", "FILE",
 		"print a configuration as it takes effect, and exit"},
 	[OPTION_NO_EXERCISE] = {"--no-exercise", NULL, "built-in clients leave their ports idle"},
+	[OPTION_PCAP] = {"--pcap", "FILE[,SIZE]",
+		"capture all frames; the latest SIZE bytes (64MiB) stay, in FILE and FILE.1"},
 	[OPTION_LOG_LEVEL] = {"--log-level", "LEVEL",
 		"error, warning, notice, info or debug, instead of the configuration's"},
 	[OPTION_HELP] = {"--help", NULL, "show this text and exit"},
@@ -84,6 +89,27 @@ set_file(struct node_options *out, enum node_action action, const char *value, s
 }
 
 static int
+set_pcap(struct node_options *out, const char *value, struct error *e)
+{
+	const char *comma = strrchr(value, ',');
+	size_t len = comma != NULL ? (size_t)(comma - value) : strlen(value);
+
+	if (out->pcap[0] != '\0')
+		return fail(e, "--pcap: \"%s\" is one too many; allowed: one", value);
+	if (len == 0 || len >= sizeof(out->pcap))
+		return fail(e, "--pcap: name of the file is empty or too long: \"%s\"", value);
+	if (comma != NULL && !node_parse_size(comma + 1, &out->pcap_bytes))
+		return fail(e, "--pcap: \"%s\" is not a number of bytes or a size such as 64MiB",
+			comma + 1);
+	if (out->pcap_bytes < CAPTURE_SIZE_MIN || out->pcap_bytes > CAPTURE_SIZE_MAX)
+		return fail(e, "--pcap: size %s is out of range; allowed: 256KiB to 1TiB",
+			comma + 1);
+	memcpy(out->pcap, value, len);
+	out->pcap[len] = '\0';
+	return 0;
+}
+
+static int
 set_option(struct node_options *out, enum option_id id, const char *value, struct error *e)
 {
 	size_t i;
@@ -98,6 +124,8 @@ set_option(struct node_options *out, enum option_id id, const char *value, struc
 	case OPTION_NO_EXERCISE:
 		out->exercise = false;
 		return 0;
+	case OPTION_PCAP:
+		return set_pcap(out, value, e);
 	case OPTION_LOG_LEVEL:
 		for (i = 0; i < NODE_LOG_LEVELS; i++) {
 			if (strcmp(node_log_levels[i], value) == 0) {
@@ -153,7 +181,12 @@ node_options_parse(int argc, char **argv, struct node_options *out, char *err, s
 	struct error e = {.text = err, .len = err_len};
 	int i, rc, first;
 
-	*out = (struct node_options){.action = NODE_RUN, .exercise = true, .log_level = -1};
+	*out = (struct node_options){
+		.action = NODE_RUN,
+		.exercise = true,
+		.log_level = -1,
+		.pcap_bytes = CAPTURE_SIZE_DEFAULT,
+	};
 	err[0] = '\0';
 	rc = split(argc, argv, &out->eal_argc, &first, &e);
 	for (i = first; rc == 0 && i < argc; i++) {
@@ -184,7 +217,7 @@ print_help(FILE *out)
 		"       ccm-node --help | --version | --check-config FILE | --print-config "
 		"FILE\n\n");
 	for (id = 0; id < OPTION_COUNT; id++)
-		fprintf(out, "  %-15s %-5s  %s\n", options[id].name,
+		fprintf(out, "  %-15s %-11s  %s\n", options[id].name,
 			options[id].value != NULL ? options[id].value : "", options[id].help);
 }
 

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum node_action {
@@ -21,15 +22,18 @@ enum node_action {
 enum {
 	NODE_EXIT_USAGE = 2, /* wrong options or configuration; nothing was created */
 	NODE_OPTIONS_ERROR_LEN = 256,
+	NODE_PCAP_LEN = 1024,
 };
 
 struct node_options {
 	enum node_action action;
 	const char
 		*config; /* file; points into argv; set for NODE_RUN, NODE_CHECK and NODE_PRINT */
-	bool exercise;	 /* built-in clients use their ports */
-	int log_level;	 /* enum node_log_level; -1: as the configuration says */
-	int eal_argc;	 /* arguments for rte_eal_init(), argv[0] included */
+	char pcap[NODE_PCAP_LEN]; /* file to capture frames in; empty: none */
+	uint64_t pcap_bytes;	  /* the most that captures may take */
+	bool exercise;		  /* built-in clients use their ports */
+	int log_level;		  /* enum node_log_level; -1: as the configuration says */
+	int eal_argc;		  /* arguments for rte_eal_init(), argv[0] included */
 };
 
 /*

@@ -115,6 +115,7 @@ const char *tel_answer_boot(struct tel_object *top, const struct tel_args *args)
 const char *tel_answer_boot_stage(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_config(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_reload(struct tel_object *top, const struct tel_args *args);
+const char *tel_answer_capture(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_stats(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_drops(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_qps(struct tel_object *top, const struct tel_args *args);

@@ -2,6 +2,7 @@
 /*
  * Answers about the program itself: its configuration in force, and what became of reloading it.
  */
+#include "capture.h"
 #include "config.h"
 #include "reload.h"
 #include "tel_answer.h"
@@ -91,5 +92,25 @@ tel_answer_reload(struct tel_object *top, const struct tel_args *args)
 		tel_put_u64(top, "age_ms",
 			tel_elapsed_ns(app_source->now_ns(), st.when_ns) / 1000000);
 	put_long_text(top, "text", st.text);
+	return NULL;
+}
+
+const char *
+tel_answer_capture(struct tel_object *top, const struct tel_args *args)
+{
+	struct capture_status st = {0};
+
+	(void)args;
+	tel_put_u64(top, "active", app_source->capture != NULL);
+	if (app_source->capture == NULL)
+		return NULL;
+	capture_read(app_source->capture, &st);
+	tel_put_u64(top, "frames", st.frames);
+	tel_put_u64(top, "bytes", st.bytes);
+	tel_put_u64(top, "dropped", st.dropped);
+	tel_put_u64(top, "files", st.files);
+	tel_put_u64(top, "max_bytes", app_source->capture_bytes);
+	tel_put_text(top, "problem", st.error != 0 ? strerror(st.error) : "none");
+	put_long_text(top, "file", app_source->capture_file);
 	return NULL;
 }

@@ -101,6 +101,7 @@ static const struct command {
 		tel_answer_boot_stage},
 	{"/ccm/config", "Configuration in force. No parameters.", 0, tel_answer_config},
 	{"/ccm/reload", "What became of the last SIGHUP. No parameters.", 0, tel_answer_reload},
+	{"/ccm/capture", "Frames captured by --pcap. No parameters.", 0, tel_answer_capture},
 	{"/remu/stats", "Counters of engines. Parameter: [first engine]", 1, tel_answer_stats},
 	{"/remu/qps", "Queue pairs. Parameter: [first]", 1, tel_answer_qps},
 	{"/remu/drops", "Dropped packets by reason. No parameters.", 0, tel_answer_drops},

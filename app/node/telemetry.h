@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+struct capture;
 struct ccm;
 struct data_lcore;
 struct exercise;
@@ -27,6 +28,9 @@ struct telemetry_source {
 	const struct exercise *exercise;
 	struct node_boot *boot;
 	struct node_reload *reload;
+	const struct capture *capture; /* NULL: frames are not captured */
+	const char *capture_file;
+	uint64_t capture_bytes;
 	uint64_t (*now_ns)(void); /* the clock that ccm_poll() gets; from any thread */
 	uint64_t start_ns;
 	const _Atomic uint64_t

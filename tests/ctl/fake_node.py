@@ -67,6 +67,8 @@ def table():
         "/ccm/boot/stage,nothing,0": {"error": "no such stage: see boot_stages in the configuration"},
         "/ccm/config": {"node": {"id": 1, "log_level": "info"}, "port": {"mac": "02:00:00:00:00:01", "mtu": 1500},
                         "partners_count": 1, "timing": {"beat_us": 1000}},
+        "/ccm/capture": {"active": 1, "frames": 5, "bytes": 999, "dropped": 0, "files": 1, "max_bytes": 67108864,
+                         "problem": "none", "file": {"part_0": "/tmp/", "part_1": "x.pcapng"}},
         "/ccm/reload": {"count": 0, "result": "none", "age_ms": -1, "text": {}},
         "/remu/stats": {"rx_packets": 100, "tx_packets": 90, "rx_bytes": 5000, "tx_bytes": 4000,
                         "retransmits": 1, "total_engines": 1, "engines": {"engine_0": {"rx_packets": 100}}},

@@ -36,7 +36,7 @@ from ccmtools.text import (
 )  # noqa: E402 pylint: disable=wrong-import-position
 
 COMMANDS = (
-    "config","status", "partners", "partners 2", "clients", "ports", "ports 2", "events", "timing", "drops",
+    "config", "capture", "status", "partners", "partners 2", "clients", "ports", "ports 2", "events", "timing", "drops",
             "latency", "boot", "nodes")  # fmt: skip
 SEEDS = int(os.environ.get("CTL_SEEDS", "400"))
 
@@ -474,7 +474,7 @@ class Hostile(Case):
             looks = (
                 lambda n: (status.gather(n), lambda s: None),
                 views.partners, lambda n: views.partners(n, 2), views.clients, views.ports,
-                lambda n: views.events(n, 3), views.timing, views.drops, views.latency, views.boot, views.config, lambda n: (n.reload(), lambda s: []),
+                lambda n: views.events(n, 3), views.timing, views.drops, views.latency, views.boot, views.config, views.capture, lambda n: (n.reload(), lambda s: []),
             )  # fmt: skip
             for look in looks:
                 try:

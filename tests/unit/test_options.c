@@ -167,6 +167,53 @@ parse__bad(void **state)
 	}
 }
 
+static void
+parse__pcap(void **state)
+{
+	static const struct {
+		const char *line, *file;
+		uint64_t bytes;
+		const char *error; /* NULL: none */
+	} rows[] = {
+		{"--config a", "", 64 << 20, NULL},
+		{"--config a --pcap x.pcapng", "x.pcapng", 64 << 20, NULL},
+		{"--config a --pcap=/tmp/x,1MiB", "/tmp/x", 1 << 20, NULL},
+		{"--config a --pcap x,y,262144", "x,y", 262144, NULL},
+		{"--config a --pcap x,1TiB", "x", UINT64_C(1) << 40, NULL},
+		{"--config a --pcap", NULL, 0, "--pcap needs a value"},
+		{"--config a --pcap ''", NULL, 0,
+			"--pcap: name of the file is empty or too long: \"\""},
+		{"--config a --pcap ,1MiB", NULL, 0,
+			"--pcap: name of the file is empty or too long: \",1MiB\""},
+		{"--config a --pcap x,y", NULL, 0,
+			"--pcap: \"y\" is not a number of bytes or a size such as 64MiB"},
+		{"--config a --pcap x,", NULL, 0,
+			"--pcap: \"\" is not a number of bytes or a size such as 64MiB"},
+		{"--config a --pcap x,255KiB", NULL, 0,
+			"--pcap: size 255KiB is out of range; allowed: 256KiB to 1TiB"},
+		{"--config a --pcap x,2TiB", NULL, 0,
+			"--pcap: size 2TiB is out of range; allowed: 256KiB to 1TiB"},
+		{"--config a --pcap x --pcap y", NULL, 0,
+			"--pcap: \"y\" is one too many; allowed: one"},
+		{"--pcap x -- --config a", NULL, 0,
+			"--pcap belongs after \"--\"; before it are EAL arguments"},
+	};
+	char err[NODE_OPTIONS_ERROR_LEN];
+	struct node_options opt;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		int rc = parse(rows[i].line, &opt, err);
+
+		assert_string_equal(err, rows[i].error != NULL ? rows[i].error : "");
+		assert_int_equal(rc, rows[i].error != NULL ? -EINVAL : 0);
+		if (rc != 0)
+			continue;
+		assert_string_equal(opt.pcap, rows[i].file);
+		assert_int_equal(opt.pcap_bytes, rows[i].bytes);
+	}
+}
+
 /* No argument at all, not even the program's name. */
 static void
 parse__no_argv(void **state)
@@ -241,8 +288,8 @@ static void
 act__help_is_complete(void **state)
 {
 	static const char *const names[] = {"\n  --config ", "\n  --check-config ",
-		"\n  --print-config ", "\n  --no-exercise ", "\n  --log-level ", "\n  --help ",
-		"\n  --version "};
+		"\n  --print-config ", "\n  --no-exercise ", "\n  --pcap ", "\n  --log-level ",
+		"\n  --help ", "\n  --version "};
 	struct node_options opt = {.action = NODE_HELP};
 	char *out, *err, *line;
 	size_t i, lines = 0;
@@ -264,6 +311,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parse__good),
 		cmocka_unit_test(parse__bad),
+		cmocka_unit_test(parse__pcap),
 		cmocka_unit_test(parse__no_argv),
 		cmocka_unit_test(act__all),
 		cmocka_unit_test(act__help_is_complete),

@@ -4,6 +4,7 @@
  * in DPDK 22.11: the same limits, but what it would refuse or cut off fails the test.
  */
 #include "boot.h"
+#include "capture.h"
 #include "ccm.h"
 #include "config.h"
 #include "exercise.h"
@@ -328,6 +329,13 @@ node_reload_read(struct node_reload *r, struct node_reload_status *out)
 	*out = r->status;
 }
 
+void
+capture_read(const struct capture *c, struct capture_status *out)
+{
+	assert_ptr_equal(c, &node.big);
+	*out = (struct capture_status){11, 12, 13, 14, ENOSPC};
+}
+
 const char *
 node_reload_result_name(enum node_reload_result result)
 {
@@ -515,8 +523,8 @@ test_commands(void **state)
 {
 	static const char *const names[] = {"/ccm/status", "/ccm/partners", "/ccm/partner",
 		"/ccm/clients", "/ccm/ports", "/ccm/events", "/ccm/timing", "/ccm/exercise",
-		"/ccm/boot", "/ccm/boot/stage", "/ccm/config", "/ccm/reload", "/remu/stats",
-		"/remu/qps", "/remu/drops", "/remu/port"};
+		"/ccm/boot", "/ccm/boot/stage", "/ccm/config", "/ccm/reload", "/ccm/capture",
+		"/remu/stats", "/remu/qps", "/remu/drops", "/remu/port"};
 
 	(void)state;
 	make_node(1, 1);
@@ -852,6 +860,25 @@ test_reload(void **state)
 }
 
 static void
+test_capture(void **state)
+{
+	char file[CAPTURE_FILE_LEN];
+
+	(void)state;
+	make_node(1, 1);
+	CHECK("/ccm/capture", NULL, "active", "0", "frames", "nothing");
+	memset(file, '"', sizeof(file) - 1);
+	file[sizeof(file) - 1] = '\0';
+	source.capture = (struct capture *)&node.big;
+	source.capture_file = file;
+	source.capture_bytes = 1 << 20;
+	CHECK("/ccm/capture", NULL, "active", "1", "frames", "11", "bytes", "12", "dropped", "13",
+		"files", "14", "max_bytes", "1048576", "problem", "No space left on device");
+	source.capture_file = "/tmp/x.pcapng";
+	CHECK("/ccm/capture", NULL, "file.part_0", "/tmp/x.pcapng", "file.part_1", "nothing");
+}
+
+static void
 test_pages(void **state)
 {
 	uint32_t pages;
@@ -979,6 +1006,7 @@ main(void)
 		cmocka_unit_test(test_port),
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_capture),
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_control_stuck),
 		cmocka_unit_test(test_odd_parameters),

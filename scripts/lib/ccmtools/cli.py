@@ -128,6 +128,11 @@ def build_parser():
     sub.add_argument("stage", nargs="?", type=name)
     sub.add_argument("progress", nargs="?", type=number(0, 2**32 - 1), default=0)
     add(
+        "capture",
+        "the node's own capture of frames (--pcap)",
+        run_view(lambda node, args: views.capture(node)),
+    )
+    add(
         "config",
         "settings in force, with what the file left out",
         run_view(lambda node, args: views.config(node)),

@@ -6,8 +6,9 @@ Each function takes the node and returns (data for --json, function of a screen 
 import time
 
 from . import meaning
+from .node import in_order
 from .telemetry import TelemetryError
-from .text import duration, plural, size
+from .text import clean, duration, plural, size
 
 STEPS = (
     ("read_one", "READ 1", "read the partner's status record"),
@@ -299,5 +300,28 @@ def config(node):
             rows += [(f"{section}.{key}", part.get(key)) for key in part]
             rows += [(section, answer.get(section))] if not part else []
         return screen.table(("setting", "in force"), rows)
+
+    return answer, render
+
+
+def capture(node):
+    """Frames captured by --pcap."""
+    answer = node.ask("/ccm/capture")
+    parts = answer.sub("file")
+    answer["file"] = "".join(parts.text(name, "") for name in sorted(parts, key=in_order))
+
+    def render(screen):
+        if not answer.num("active"):
+            return screen.wrap("frames are not captured: start ccm-node with --pcap FILE[,SIZE]")
+        text = (
+            f"{answer.num('frames')} frames, {answer.num('dropped')} lost, in {clean(answer['file'], 1100)}"
+        )
+        lines = screen.wrap(f"{text} and .1, {size(answer.num('max_bytes'))} at most")
+        problem = answer.text("problem")
+        return (
+            lines
+            if problem == "none"
+            else [*lines, *screen.wrap(screen.paint("bad", f"it has ended: {problem}"))]
+        )
 
     return answer, render
