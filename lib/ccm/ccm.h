@@ -81,6 +81,10 @@ enum ccm_reason {
 	CCM_REASON_STOPPED = 17,	   /**< we stop */
 	CCM_REASON_WAITING = 18,	   /**< partner found; handshake under way */
 	CCM_REASON_PORT_ERROR = 19,	   /**< a client port's queue pair failed */
+	CCM_REASON_TIMING = 20,		   /**< its beat is too slow for our detection time */
+	CCM_REASON_OWN_ID = 21,		   /**< the record's sender has our own node id */
+	CCM_REASON_CONFLICT = 22,	   /**< two nodes answer in turn as this partner */
+	CCM_REASON_NO_PROGRESS = 23,	   /**< bound, and alive, but the set-up does not go on */
 	CCM_REASON_COUNT
 };
 
@@ -347,7 +351,10 @@ enum ccm_port_op {
  * @param local   must stay as it is until CCM_CLIENT_COMPLETED or, when the session has ended before,
  *                CCM_CLIENT_RELEASED: until then packets may still be sent from it or put into it
  * @param offset  into the partner's region, bytes
- * @return 0, -ENOTCONN (port is not up), -EINVAL (out of the region), -EAGAIN (queue full)
+ * The clients of one partner may have CCM_PORT_DEPTH under way per port, and together half of a
+ * channel's depth divided by the number of partners.
+ *
+ * @return 0, -ENOTCONN (port is not up), -EINVAL (out of the region), -EAGAIN (too many under way)
  */
 int ccm_port_post(struct ccm *ccm, uint32_t handle, enum ccm_port_op op, void *local,
 	uint64_t offset, uint32_t length, uint64_t wr_id);
@@ -394,7 +401,11 @@ struct ccm_partner_status {
 	uint64_t beats;	   /**< READ and WRITE both done */
 	uint64_t reads_failed;
 	uint64_t writes_failed;
-	uint64_t records_bad;		  /**< records READ or written to us that did not verify */
+	uint64_t records_bad;	  /**< records READ or written to us that did not verify */
+	uint64_t conflicts;	  /**< times that two nodes were found to answer as this one */
+	uint32_t partner_beat_us; /**< its heartbeat interval as it says; 0: it does not */
+	uint16_t version_min;	  /**< that we offer; the partner's are above */
+	uint16_t version_max;
 	uint64_t since_ns;		  /**< time of the last state change */
 	uint64_t last_answer_ns;	  /**< time of the last valid record READ; 0: never */
 	uint64_t judged_ns;		  /**< time of the verdict */

@@ -34,6 +34,10 @@ static const char *const reason_names[CCM_REASON_COUNT] = {
 	[CCM_REASON_STOPPED] = "stopped",
 	[CCM_REASON_WAITING] = "waiting",
 	[CCM_REASON_PORT_ERROR] = "port_error",
+	[CCM_REASON_TIMING] = "timing",
+	[CCM_REASON_OWN_ID] = "own_id",
+	[CCM_REASON_CONFLICT] = "conflict",
+	[CCM_REASON_NO_PROGRESS] = "no_progress",
 };
 
 static const char *const verdict_names[CCM_VERDICT_COUNT] = {

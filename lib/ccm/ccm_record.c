@@ -44,9 +44,11 @@ struct record_wire {
 	uint32_t boot_budget_ms;
 	uint32_t boot_idle_ms;
 	uint16_t boot_stages;
-	uint8_t reserved1[46];
+	uint16_t reserved1;
+	uint32_t beat_us;
+	uint8_t reserved2[40];
 	uint64_t seq_back;
-	uint32_t reserved2;
+	uint32_t reserved3;
 	uint32_t crc; /* over all bytes before it */
 };
 
@@ -86,8 +88,10 @@ AT(boot_budget_ms, 184);
 AT(boot_idle_ms, 188);
 AT(boot_stages, 192);
 AT(reserved1, 194);
+AT(beat_us, 196);
+AT(reserved2, 200);
 AT(seq_back, 240);
-AT(reserved2, 248);
+AT(reserved3, 248);
 AT(crc, 252);
 #undef AT
 _Static_assert(sizeof(struct record_wire) == CCM_RECORD_SIZE, "fills the record exactly");
@@ -149,6 +153,7 @@ ccm_record_encode(const struct ccm_record *rec, uint8_t out[CCM_RECORD_SIZE])
 		.boot_budget_ms = rec->boot_budget_ms,
 		.boot_idle_ms = rec->boot_idle_ms,
 		.boot_stages = rec->boot_stages,
+		.beat_us = rec->beat_us,
 		.seq_back = rec->seq,
 	};
 
@@ -201,7 +206,8 @@ values_ok(const struct record_wire *w)
 	if (w->version != 0 && (w->version < w->version_min || w->version > w->version_max))
 		return false;
 	return path_mtu_ok(w->path_mtu) && w->n_ports <= CCM_MAX_PORTS && phase_ok(w->phase) &&
-		w->role < CCM_ROLE_COUNT && w->start_psn <= 0xffffff && name_ok(w->name, false) &&
+		w->role < CCM_ROLE_COUNT && w->start_psn <= 0xffffff &&
+		w->beat_us <= CCM_BEAT_US_MAX && name_ok(w->name, false) &&
 		name_ok(w->boot_name, true) &&
 		(w->boot_stages == 0 || w->boot_stage <= w->boot_stages);
 }
@@ -254,6 +260,7 @@ ccm_record_decode(const uint8_t in[CCM_RECORD_SIZE], struct ccm_record *out)
 		.boot_budget_ms = w.boot_budget_ms,
 		.boot_idle_ms = w.boot_idle_ms,
 		.boot_stages = w.boot_stages,
+		.beat_us = w.beat_us,
 	};
 	memcpy(out->name, w.name, strlen(w.name));
 	memcpy(out->boot_name, w.boot_name, strlen(w.boot_name));

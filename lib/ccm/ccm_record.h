@@ -16,6 +16,7 @@
 enum {
 	CCM_RECORD_SIZE = 256, /* bytes: one packet at any path MTU */
 	CCM_RECORD_LAYOUT_VERSION = 1,
+	CCM_BEAT_US_MAX = 10 * 1000 * 1000,
 };
 
 /**
@@ -46,6 +47,7 @@ struct ccm_record {
 	uint32_t boot_progress;	 /**< counts within the stage; the sender's own scale */
 	uint32_t boot_budget_ms; /**< longest time without progress in this stage; 0: no limit */
 	uint32_t boot_idle_ms;	 /**< since stage or progress last changed, by its own clock */
+	uint32_t beat_us;	 /**< interval between beats, up to CCM_BEAT_US_MAX; 0: not told */
 	char boot_name[CCM_NAME_LEN]; /**< name of the stage: as name; may be empty */
 	uint8_t phase;		      /**< enum ccm_state, but never CCM_CLOSING */
 	uint8_t reason;		 /**< enum ccm_reason; a newer partner may send values beyond it */

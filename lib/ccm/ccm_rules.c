@@ -8,8 +8,12 @@
 #include <assert.h>
 #include <string.h>
 
-/* Attempts that may fail in a row before the next one is put off. */
-enum { EAGER_ATTEMPTS = 3 };
+enum {
+	EAGER_ATTEMPTS = 3,    /* may fail in a row before the next one is put off */
+	SETUP_DETECTIONS = 10, /* detection times that a set-up may stand still */
+	SETUP_MIN_NS = 1000 * 1000 * 1000,
+	BEATS_TO_MISS = 3, /* at least, before a partner may be taken for dead */
+};
 
 /* Which moves between states are possible at all; anything else is a bug of ours. */
 static const uint16_t legal_moves[CCM_STATE_COUNT] = {
@@ -48,6 +52,24 @@ bool
 ccm__is_bound(const struct ccm_session *s)
 {
 	return s->bound != 0 && s->state != CCM_LEAVING;
+}
+
+bool
+ccm__went_on_answering(const struct ccm_session *s)
+{
+	return s->last_answer_ns > s->partner_beat_ns + s->cfg.dead_after_ns / 2;
+}
+
+bool
+ccm__is_setting_up(const struct ccm_session *s)
+{
+	return ccm__is_bound(s) && s->state >= CCM_BOUND && s->state <= CCM_READY;
+}
+
+uint64_t
+ccm__setup_limit(const struct ccm_session *s)
+{
+	return ccm__max(SETUP_DETECTIONS * s->cfg.dead_after_ns, SETUP_MIN_NS);
 }
 
 /* End of a handshake step; the next one of its kind begins. */
@@ -111,6 +133,17 @@ ccm__abandon(struct ccm_session *s, enum ccm_reason reason, uint64_t now)
 	return act;
 }
 
+uint32_t
+ccm__refuse(struct ccm_session *s, enum ccm_reason reason, uint64_t now)
+{
+	if (s->state == CCM_SEARCH)
+		return ccm__set_state(s, CCM_REFUSED, reason, now);
+	if (s->state != CCM_REFUSED || s->reason == reason)
+		return 0;
+	s->reason = reason;
+	return CCM_ACT_PUBLISH;
+}
+
 bool
 ccm__map_holds(const struct ccm_session *s, const struct ccm_directory *dir,
 	struct ccm_port_map *out)
@@ -154,8 +187,28 @@ ccm__check_identity(const struct ccm_session *s, const struct ccm_record *rec)
 {
 	if (rec->cluster_hash != s->cfg.cluster_hash)
 		return CCM_REASON_WRONG_CLUSTER;
+	if (rec->src_id == s->cfg.node_id && rec->src_id != s->cfg.partner_id)
+		return CCM_REASON_OWN_ID;
 	if (rec->src_id != s->cfg.partner_id || rec->dst_id != s->cfg.node_id)
 		return CCM_REASON_WRONG_NODE;
+	return CCM_REASON_NONE;
+}
+
+/* Whether the partner as READ is one to bind to: NONE, or why not. */
+static enum ccm_reason
+check_terms(const struct ccm_session *s, uint64_t now)
+{
+	enum ccm_reason refusal = ccm__check_identity(s, &s->seen);
+
+	if (refusal != CCM_REASON_NONE)
+		return refusal;
+	if (now < s->conflict_until_ns)
+		return CCM_REASON_CONFLICT;
+	if (common_version(s, &s->seen) == 0)
+		return CCM_REASON_VERSION;
+	/* It would be taken for hung between two of its beats, again and again. */
+	if (BEATS_TO_MISS * 1000 * (uint64_t)s->seen.beat_us > s->cfg.dead_after_ns)
+		return CCM_REASON_TIMING;
 	return CCM_REASON_NONE;
 }
 
@@ -181,7 +234,7 @@ bind(struct ccm_session *s, uint64_t now)
 	s->features = s->cfg.features & s->seen.features;
 	s->path_mtu = s->cfg.path_mtu < s->seen.path_mtu ? s->cfg.path_mtu : s->seen.path_mtu;
 	s->peak_phase = 0;
-	s->last_beat_ns = now;
+	s->bound_ns = now;
 	s->mark_ns = now;
 	return ccm__set_state(s, CCM_BOUND, CCM_REASON_WAITING, now) | CCM_ACT_DIRECTORY;
 }
@@ -190,19 +243,11 @@ bind(struct ccm_session *s, uint64_t now)
 static uint32_t
 decide_unbound(struct ccm_session *s, uint64_t now)
 {
-	enum ccm_reason refusal = ccm__check_identity(s, &s->seen);
+	enum ccm_reason refusal = check_terms(s, now);
 	uint32_t act = 0;
 
-	if (refusal == CCM_REASON_NONE && common_version(s, &s->seen) == 0)
-		refusal = CCM_REASON_VERSION;
-	if (refusal != CCM_REASON_NONE) {
-		if (s->state == CCM_SEARCH)
-			act |= ccm__set_state(s, CCM_REFUSED, refusal, now);
-		if (s->reason != refusal)
-			act |= CCM_ACT_PUBLISH;
-		s->reason = refusal;
-		return act;
-	}
+	if (refusal != CCM_REASON_NONE)
+		return ccm__refuse(s, refusal, now);
 	if (s->state == CCM_REFUSED)
 		act |= ccm__set_state(s, CCM_SEARCH, CCM_REASON_WAITING, now);
 
@@ -239,10 +284,12 @@ decide_unbound(struct ccm_session *s, uint64_t now)
 
 /* R6: is the partner, as just READ, still the attempt that we are bound to? */
 static enum ccm_reason
-check_bound(const struct ccm_session *s)
+check_bound(const struct ccm_session *s, uint64_t now)
 {
 	if (ccm__check_identity(s, &s->seen) != CCM_REASON_NONE)
 		return ccm__check_identity(s, &s->seen);
+	if (now < s->conflict_until_ns)
+		return CCM_REASON_CONFLICT;
 	if (s->seen.nonce != s->bound)
 		return CCM_REASON_PARTNER_RESTARTED;
 	if (s->seen.phase == CCM_LEAVING)
@@ -294,10 +341,15 @@ decide_ports(struct ccm_session *s, uint64_t now)
 	return ccm__set_state(s, CCM_READY, CCM_REASON_WAITING, now);
 }
 
-/* R5: clients are told when the partner says, to this attempt, that it has verified ours. */
+/*
+ * R5: clients are told when the partner says, to this attempt, that it has verified ours, and the
+ * four steps have been taken: a partner that we cannot write to is none.
+ */
 static uint32_t
 decide_ready(struct ccm_session *s, uint64_t now)
 {
+	if (s->steps < CCM_HANDSHAKE_STEPS)
+		return 0;
 	if (!slot_counts(s, s->bound) || s->slot.phase < CCM_READY ||
 		!is_session_phase(s->slot.phase) || s->slot.map_hash != s->map_hash ||
 		s->slot.version != s->version)
@@ -338,7 +390,7 @@ ccm__decide(struct ccm_session *s, uint64_t now)
 		act |= decide_unbound(s, now);
 	if (!ccm__is_bound(s))
 		return act;
-	reason = check_bound(s);
+	reason = check_bound(s, now);
 	if (reason != CCM_REASON_NONE)
 		return act | ccm__abandon(s, reason, now);
 	if (s->seen.phase > s->peak_phase)

@@ -28,11 +28,29 @@ uint32_t ccm__set_state(struct ccm_session *s, enum ccm_state to, enum ccm_reaso
 /* Bound to an attempt of the partner, and not on our way out. */
 bool ccm__is_bound(const struct ccm_session *s);
 
+/*
+ * Whether the partner, whose beat has stood still for the detection time, answered after its last
+ * beat. One that is gone stops both within a beat, which is a third of that time at most.
+ */
+bool ccm__went_on_answering(const struct ccm_session *s);
+
+/* Bound, and not yet UP. */
+bool ccm__is_setting_up(const struct ccm_session *s);
+
+/* How long a bound attempt may stand in one state before UP, while the partner's heart beats. */
+uint64_t ccm__setup_limit(const struct ccm_session *s);
+
 /* End of a handshake step; the next one of its kind begins. */
 void ccm__time_step(struct ccm_session *s, enum ccm_step step, uint64_t now);
 
 /* A new nonce, and nothing known for it (R1). */
 uint32_t ccm__new_attempt(struct ccm_session *s);
+
+/*
+ * Unbound, and the partner is there, but none that we can bind to, which it is told. In other states
+ * nothing.
+ */
+uint32_t ccm__refuse(struct ccm_session *s, enum ccm_reason reason, uint64_t now);
 
 /* End the attempt for whatever reason: clients told, ports destroyed, a new attempt (R1). */
 uint32_t ccm__abandon(struct ccm_session *s, enum ccm_reason reason, uint64_t now);

@@ -12,7 +12,9 @@ enum {
 	/* How long a leaving node answers READs, so that the partner can see why. */
 	LEAVE_MIN_NS = 20 * 1000 * 1000,
 	LEAVE_MAX_NS = 500 * 1000 * 1000,
-	EXCUSE_AGAIN = 10, /* detection times before another stall of ours is excused wholly */
+	EXCUSE_AGAIN = 10,    /* detection times before another stall of ours is excused wholly */
+	CONFLICT_RETURNS = 4, /* of former lives, within the time for a set-up */
+	CONFLICT_DETECTIONS = 10, /* detection times without a session after that */
 };
 
 void
@@ -74,6 +76,7 @@ ccm_session_record(struct ccm_session *s, struct ccm_record *out)
 		.role = s->cfg.role,
 		.start_psn = s->start_psn,
 		.sequences = s->sequences,
+		.beat_us = (uint32_t)(s->cfg.beat_ns / 1000),
 	};
 	memcpy(out->name, s->cfg.name, sizeof(out->name));
 	memcpy(out->boot_name, s->boot.name, sizeof(out->boot_name));
@@ -134,7 +137,8 @@ static void
 fail_beat(struct ccm_session *s, uint64_t now)
 {
 	s->io = CCM_IO_IDLE;
-	s->steps = s->state >= CCM_READY && s->state <= CCM_UP ? CCM_HANDSHAKE_STEPS : 0;
+	if (s->steps < CCM_HANDSHAKE_STEPS || s->state < CCM_READY || s->state > CCM_UP)
+		s->steps = 0;
 	if (s->progress) {
 		/* The partner has been heard of meanwhile, so it is there. */
 		s->next_beat_ns = now;
@@ -167,14 +171,37 @@ leave_done(struct ccm_session *s, uint64_t now)
 static void
 excuse(struct ccm_session *s, uint64_t late, uint64_t now)
 {
-	if (late > s->cfg.beat_ns &&
-		(s->excused_ns == 0 || now - s->excused_ns > EXCUSE_AGAIN * s->cfg.dead_after_ns)) {
-		s->excused_ns = now;
-		s->awake_since_ns = now;
-		s->last_beat_ns = now;
-	} else {
-		s->last_beat_ns = ccm__min(now, s->last_beat_ns + late);
+	bool whole = late > s->cfg.beat_ns &&
+		(s->excused_ns == 0 || now - s->excused_ns > EXCUSE_AGAIN * s->cfg.dead_after_ns);
+	uint64_t *const starts[] = {&s->last_beat_ns, &s->last_heard_ns, &s->bound_ns};
+
+	if (whole)
+		s->excused_ns = s->awake_since_ns = now;
+	for (uint32_t i = 0; i < 3; i++) {
+		/* Who was silent for long enough before we stalled stays so. */
+		if (s->timer_ns > *starts[i] + s->cfg.dead_after_ns)
+			continue;
+		*starts[i] = whole ? now : ccm__min(now, *starts[i] + late);
 	}
+}
+
+/*
+ * When the next beat starts. While attempts keep failing no news hurries it; but it goes on, as a
+ * partner that is not asked would look as if it did not answer.
+ */
+static uint64_t
+beat_due(const struct ccm_session *s)
+{
+	uint64_t at = s->next_beat_ns;
+
+	return s->hold_until_ns > s->now_ns ? ccm__max(at, s->beat_start_ns + s->cfg.beat_ns) : at;
+}
+
+/* An attempt gets a detection time of its own, whatever was before. */
+static uint64_t
+detection_start(const struct ccm_session *s)
+{
+	return ccm__max(s->last_beat_ns, s->bound_ns);
 }
 
 static uint32_t
@@ -190,19 +217,21 @@ on_timer(struct ccm_session *s, uint64_t now)
 		s->beat++;
 		act |= CCM_ACT_PUBLISH;
 	}
+	s->timer_ns = now;
 	if (s->state == CCM_LEAVING) {
 		act |= leave_done(s, now);
 		if (s->state == CCM_DOWN)
 			return act;
 	}
-	if (ccm__is_bound(s) && now - s->last_beat_ns > s->cfg.dead_after_ns) {
-		/* Hung: it has been answering while its beats stood still. */
-		bool answers = s->last_answer_ns > s->last_beat_ns + 2 * s->cfg.beat_ns;
-
-		act |= ccm__abandon(s, answers ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
+	if (ccm__is_bound(s) && now - detection_start(s) > s->cfg.dead_after_ns) {
+		act |= ccm__abandon(s,
+			ccm__went_on_answering(s) ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
 			now);
 	}
-	if (s->io == CCM_IO_IDLE && now >= ccm__max(s->next_beat_ns, s->hold_until_ns))
+	/* Its heart beats, yet what the next state needs does not come: begin again. */
+	if (ccm__is_setting_up(s) && now - s->since_ns > ccm__setup_limit(s))
+		act |= ccm__abandon(s, CCM_REASON_NO_PROGRESS, now);
+	if (s->io == CCM_IO_IDLE && now >= beat_due(s))
 		act |= start_beat(s, now);
 	return act;
 }
@@ -236,8 +265,45 @@ on_read_bad(struct ccm_session *s, enum ccm_record_verdict verdict, uint64_t now
 	if (verdict == CCM_RECORD_TORN || verdict == CCM_RECORD_CRC)
 		s->search_pause_ns = s->cfg.beat_ns;
 	fail_beat(s, now);
+	if (verdict == CCM_RECORD_LAYOUT || verdict == CCM_RECORD_VALUE)
+		return ccm__refuse(s, CCM_REASON_BAD_RECORD, now);
 	return not_found(s,
 		verdict == CCM_RECORD_EMPTY ? CCM_REASON_NOT_STARTED : CCM_REASON_BAD_RECORD, now);
+}
+
+static void
+note_return(struct ccm_session *s, uint64_t now)
+{
+	if (s->n_returns == 0 || now - s->first_return_ns > ccm__setup_limit(s)) {
+		s->n_returns = 0;
+		s->first_return_ns = now;
+	}
+	if (++s->n_returns < CONFLICT_RETURNS)
+		return;
+	s->n_returns = 0;
+	s->n_conflicts++;
+	s->conflict_until_ns = now + CONFLICT_DETECTIONS * s->cfg.dead_after_ns;
+}
+
+/*
+ * Every start of a node has a boot_id of its own, so one that comes back after another has been
+ * READ means that two nodes answer at this address in turn. Only when it happens again and again:
+ * an answer may be a very old copy, a machine may have been set back to an earlier state.
+ */
+static void
+note_life(struct ccm_session *s, const struct ccm_record *rec, uint64_t now)
+{
+	if (ccm__check_identity(s, rec) != CCM_REASON_NONE || rec->boot_id == s->boot_id)
+		return;
+	for (uint32_t i = 0; i < CCM_SESSION_FORMER; i++) {
+		if (s->former[i] != 0 && s->former[i] == rec->boot_id) {
+			s->former[i] = 0;
+			note_return(s, now);
+		}
+	}
+	memmove(&s->former[1], &s->former[0], sizeof(s->former) - sizeof(s->former[0]));
+	s->former[0] = s->boot_id;
+	s->boot_id = rec->boot_id;
 }
 
 static uint32_t
@@ -259,7 +325,7 @@ on_read_ok(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
 	}
 	s->io = CCM_IO_WRITING;
 	s->search_pause_ns = s->cfg.beat_ns;
-	s->last_answer_ns = now;
+	s->last_answer_ns = s->last_heard_ns = now;
 	if (in->record->beat != s->seen.beat || in->record->nonce != s->seen.nonce)
 		s->last_beat_ns = s->partner_beat_ns = now;
 	if (s->partner_boot_ns == 0 || in->record->boot_stage != s->seen.boot_stage ||
@@ -268,6 +334,7 @@ on_read_ok(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
 		s->partner_boot_ns = now;
 	if (is_news(in->record, &s->seen))
 		s->progress = true;
+	note_life(s, in->record, now);
 	s->seen = *in->record;
 	act = ccm__decide(s, now);
 	/* The beat's own WRITE says it all. */
@@ -295,7 +362,7 @@ on_write_ok(struct ccm_session *s, uint64_t now)
 	}
 	s->n_beats++;
 	end_beat(s, now);
-	return 0;
+	return s->state == CCM_READY ? ccm__decide(s, now) : 0;
 }
 
 static uint32_t
@@ -307,7 +374,8 @@ on_write_failed(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
 	if (s->state == CCM_SEARCH)
 		s->reason = in->access ? CCM_REASON_ACCESS : CCM_REASON_NO_ANSWER;
 	fail_beat(s, now);
-	return 0;
+	/* It will refuse the next one too, and cannot know what we say. */
+	return in->access && ccm__is_bound(s) ? ccm__abandon(s, CCM_REASON_ACCESS, now) : 0;
 }
 
 static uint32_t
@@ -322,7 +390,12 @@ on_slot(struct ccm_session *s, const struct ccm_record *rec, uint64_t now)
 	}
 	s->slot = *rec;
 	s->last_slot_ns = now;
-	/* Who writes is not silent: ask at the next beat, however long we had meant to wait. */
+	/*
+	 * Who writes is not silent: ask at the next beat, however long we had meant to wait. Unless it
+	 * has just refused us: that it is there was known.
+	 */
+	if (s->state == CCM_SEARCH && s->reason == CCM_REASON_ACCESS && !news)
+		return 0;
 	s->search_pause_ns = s->cfg.beat_ns;
 	if (s->io == CCM_IO_IDLE)
 		s->next_beat_ns = ccm__min(s->next_beat_ns,
@@ -545,7 +618,7 @@ ccm_session_step(struct ccm_session *s, const struct ccm_input *in, uint64_t now
 	case CCM_IN_READ_FAILED:
 		return on_read_failed(s, in, now);
 	case CCM_IN_WRITE_OK:
-		return on_write_ok(s, now);
+		return notify_if(s, on_write_ok(s, now));
 	case CCM_IN_WRITE_FAILED:
 		return on_write_failed(s, in, now);
 	case CCM_IN_SLOT:
@@ -583,9 +656,11 @@ ccm_session_deadline(const struct ccm_session *s)
 	if (s->state == CCM_DOWN)
 		return UINT64_MAX;
 	if (s->io == CCM_IO_IDLE)
-		at = ccm__min(at, ccm__max(s->next_beat_ns, s->hold_until_ns));
+		at = ccm__min(at, beat_due(s));
 	if (ccm__is_bound(s))
-		at = ccm__min(at, s->last_beat_ns + s->cfg.dead_after_ns + 1);
+		at = ccm__min(at, detection_start(s) + s->cfg.dead_after_ns + 1);
+	if (ccm__is_setting_up(s))
+		at = ccm__min(at, s->since_ns + ccm__setup_limit(s) + 1);
 	if (s->state == CCM_LEAVING && s->ports == CCM_PORTS_NONE)
 		at = ccm__min(at, s->leave_by_ns);
 	return at;

@@ -92,7 +92,10 @@ struct ccm_session_config {
 	char name[CCM_NAME_LEN];
 };
 
-enum { CCM_SESSION_MOVES = 4 }; /* state changes within one input, at most */
+enum {
+	CCM_SESSION_MOVES = 4,	/* state changes within one input, at most */
+	CCM_SESSION_FORMER = 4, /* former lives of the partner that are remembered */
+};
 
 struct ccm_move {
 	enum ccm_state from;
@@ -132,17 +135,27 @@ struct ccm_session {
 	uint64_t beat_start_ns; /**< of the running or last READ/WRITE pair */
 	uint64_t next_beat_ns;	/**< when the next pair starts */
 	uint64_t next_tick_ns;	/**< when our own beat counter moves on */
-	uint64_t hold_until_ns; /**< no beat before this: attempts keep failing */
+	uint64_t hold_until_ns; /**< not bound before this: attempts keep failing */
 	uint64_t search_pause_ns;
 	uint64_t last_answer_ns;  /**< last valid record READ */
-	uint64_t last_beat_ns;	  /**< start of the partner's detection time: see R10 */
+	uint64_t last_beat_ns;	  /**< start of the detection time of its beat: see R10 */
+	uint64_t last_heard_ns;	  /**< ... and of its answers */
+	uint64_t bound_ns;	  /**< ... and, for an attempt, when it was bound */
 	uint64_t partner_beat_ns; /**< when its beat counter last moved; 0: never */
 	uint64_t partner_boot_ns; /**< when its boot stage or progress last changed; 0: never */
 	uint64_t last_slot_ns;	  /**< when it last wrote into our slot; 0: never */
 	uint64_t awake_since_ns;  /**< end of our last stall that was excused, or our start (R10) */
 	uint64_t excused_ns;	  /**< the former; 0: none yet */
+	uint64_t timer_ns;	  /**< of the last TIMER input */
 	uint64_t leave_by_ns;
 	uint32_t failures; /**< attempts abandoned since a session has lasted */
+
+	/** boot_id of the partner's former lives, as READ; 0: none. No life comes back. */
+	uint64_t former[CCM_SESSION_FORMER];
+	uint64_t boot_id;	    /**< of its present life; 0: none READ yet */
+	uint64_t first_return_ns;   /**< of a former life */
+	uint64_t conflict_until_ns; /**< until then two nodes answer as the partner; 0: never */
+	uint32_t n_returns;	    /**< since then */
 
 	uint64_t seq;		     /**< of the next record */
 	uint64_t beat;		     /**< our beat counter: tells that this core is alive */
@@ -169,6 +182,7 @@ struct ccm_session {
 	uint64_t n_reads_failed;
 	uint64_t n_writes_failed;
 	uint64_t n_records_bad;
+	uint64_t n_conflicts;
 };
 
 /**

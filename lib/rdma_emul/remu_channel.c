@@ -54,6 +54,12 @@ remu_channel_create(struct remu_engine *e, uint32_t depth, struct remu_channel *
 	return 0;
 }
 
+uint32_t
+remu_channel_depth(const struct remu_channel *ch)
+{
+	return ch->depth;
+}
+
 void
 remu__channel_free(struct remu_channel *ch)
 {

@@ -20,6 +20,7 @@ PARTNER = {
     "reads_failed": ("READs of this partner's record that failed.", "counter"),
     "writes_failed": ("WRITEs to this partner that failed.", "counter"),
     "records_bad": ("Records of this partner that did not verify.", "counter"),
+    "conflicts": ("Times that two nodes were found to answer as this partner.", "counter"),
     "last_answer_ms": ("Time since its record was READ, milliseconds; -1: never.", "gauge"),
     "setup_us": ("READ 1 to UP in the last set-up, microseconds.", "gauge"),
     "ports": ("Ports of this session.", "gauge"),

@@ -20,6 +20,7 @@ local REASONS = {
 	[9] = "partner_refused", [10] = "partner_leaving", [11] = "partner_restarted",
 	[12] = "partner_went_back", [13] = "partner_hung", [14] = "port_map", [15] = "port_failed",
 	[16] = "clients_changed", [17] = "stopped", [18] = "waiting", [19] = "port_error",
+	[20] = "timing", [21] = "own_id", [22] = "conflict", [23] = "no_progress",
 }
 local ROLES = { [0] = "storage", [1] = "application" }
 
@@ -69,6 +70,7 @@ local record_fields = {
 	{ "boot_budget_ms", 184, 4, "dec", "Longest time without progress, ms" },
 	{ "boot_idle_ms", 188, 4, "dec", "Time without progress, ms" },
 	{ "boot_stages", 192, 2, "dec", "Stage in which it has booted" },
+	{ "beat_us", 196, 4, "dec", "Heartbeat interval, us; 0: not told" },
 	{ "seq_back", 240, 8, "dec", "Sequence number, back copy" },
 	{ "crc", 252, 4, "hex", "CRC-32C" },
 }

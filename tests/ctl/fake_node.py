@@ -15,12 +15,13 @@ PARTNER = {
     "last_down_reason": "none", "partner_state": "up", "partner_reason": "none", "role": "storage",
     "since_ms": 61000, "last_answer_ms": 3, "setup_us": 577, "version": 1, "path_mtu": 1024,
     "boot_stage": 0, "boot_progress": 0, "sessions": 1, "attempts": 2, "beats": 403, "reads_failed": 2,
-    "writes_failed": 0, "records_bad": 0, "nonce": "0x9b9360bd9877c37f",
+    "writes_failed": 0, "records_bad": 0, "conflicts": 0, "nonce": "0x9b9360bd9877c37f",
     "partner_nonce": "0x5cdac7284fb6695e", "ports": 3,
 }  # fmt: skip
 DETAILS = {
     "mac": "02:00:00:00:00:02", "ip": "192.0.2.2", "va": "0x0000000000100000", "rkey": "0xc0de0001",
-    "qpn": 256, "remote_qpn": 256, "version_min": 1, "version_max": 1, "features": "0x0000000000000000",
+    "qpn": 256, "remote_qpn": 256, "version_min": 1, "version_max": 1, "partner_version_min": 1,
+    "partner_version_max": 1, "beat_us": 1000, "features": "0x0000000000000000",
     "boot_id": "0x6049abbe0d269f7d", "boot_stages": 0, "boot_budget_ms": 0, "boot_name": "",
     "answer_age_us": 1751, "beat_age_us": 1751, "write_age_us": 4119, "boot_age_us": 4291228,
     "awake_us": 4347235, "link_up": 1,

@@ -131,7 +131,7 @@ class Dissector(unittest.TestCase):
                                        ("n_ports", 100, "H"), ("boot_stage", 102, "H"), ("boot_progress", 104, "I"),
                                        ("phase", 108, "B"), ("reason", 109, "B"), ("role", 110, "B"),
                                        ("start_psn", 144, "I"), ("sequences", 148, "I"), ("boot_budget_ms", 184, "I"),
-                                       ("boot_idle_ms", 188, "I"), ("boot_stages", 192, "H"), ("seq_back", 240, "Q"),
+                                       ("boot_idle_ms", 188, "I"), ("boot_stages", 192, "H"), ("beat_us", 196, "I"), ("seq_back", 240, "Q"),
                                        ("crc", 252, "I")):  # fmt: skip
                 self.check(fields, **{name: struct.unpack_from("<" + code, data, offset)[0]})
             self.check(

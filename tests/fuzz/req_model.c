@@ -188,9 +188,16 @@ req_on_response(struct req_qp *q, const struct roce_packet *pkt, bool forged)
 {
 	uint32_t done = psn_add(pkt->f.psn, 1);
 
-	if (!(pkt->op->traits & ROCE_T_RESPONSE) || req_psn_diff(pkt->f.psn, q->info.una_psn) < 0 ||
-		req_psn_diff(pkt->f.psn, q->sent_end) >= 0)
+	if (!(pkt->op->traits & ROCE_T_RESPONSE))
 		return;
+	if (req_psn_diff(pkt->f.psn, q->info.una_psn) < 0 ||
+		req_psn_diff(pkt->f.psn, q->sent_end) >= 0) {
+		q->lost |= q->bootstrap && q->info.una_psn != q->sent_end &&
+			q->wrs[0].wr.opcode != REMU_WR_RDMA_READ &&
+			!is_atomic(q->wrs[0].wr.opcode) && pkt->f.opcode == ROCE_ACKNOWLEDGE &&
+			pkt->f.syndrome == ROCE_NAK_PSN_SEQUENCE;
+		return;
+	}
 	if (pkt->f.opcode == ROCE_ACKNOWLEDGE &&
 		(pkt->f.syndrome & ROCE_SYN_TYPE_MASK) != ROCE_SYN_ACK)
 		done = pkt->f.psn; /* NAKs acknowledge what is before them */
@@ -238,7 +245,7 @@ req_on_wc(const struct req_world *w, struct req_qp *q, const struct remu_wc *wc)
 		if (has_slot && !wr->forged)
 			check_result(q, wr);
 	} else {
-		FUZZ_CHECK(wc->status != REMU_WC_RETRY_EXC_ERR || w->limited ||
+		FUZZ_CHECK(wc->status != REMU_WC_RETRY_EXC_ERR || w->limited || q->lost ||
 			q->times[q->oldest % REQ_WINDOW_MAX] > q->end->attr.retry_cnt);
 		/* The first is told why; the responder of a bootstrap queue pair works on. */
 		FUZZ_CHECK(wc->status == REMU_WC_WR_FLUSH_ERR ||

@@ -84,6 +84,7 @@ req_start_over(struct req_qp *q)
 	q->n_sent = 0;
 	q->answers.n = 0;
 	q->failed = false;
+	q->lost = false;
 	q->sent_end = q->credit = q->info.next_psn;
 }
 

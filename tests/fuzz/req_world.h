@@ -74,6 +74,7 @@ struct req_qp {
 	struct req_answers answers;
 	bool bootstrap;
 	bool failed; /* one has ended badly: the others are flushed */
+	bool lost;   /* the peer has asked a WRITE for a PSN of another sequence (R8) */
 };
 
 struct req_world {

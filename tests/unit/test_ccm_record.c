@@ -66,6 +66,7 @@ static const struct ccm_record up = {
 	.role = CCM_ROLE_APPLICATION,
 	.start_psn = 0x717273,
 	.sequences = 0x81828384,
+	.beat_us = 9999999,
 	.name = "a-name-of-thirty-one-characters",
 };
 
@@ -122,6 +123,7 @@ assert_record_equal(const struct ccm_record *a, const struct ccm_record *b)
 	SAME(boot_stages);
 	SAME(boot_budget_ms);
 	SAME(boot_idle_ms);
+	SAME(beat_us);
 #undef SAME
 	assert_memory_equal(a->name, b->name, sizeof(a->name));
 	assert_memory_equal(a->boot_name, b->boot_name, sizeof(a->boot_name));
@@ -351,7 +353,10 @@ static const struct patch patches[] = {
 	{188, 4, 0xffffffff, CCM_RECORD_OK}, /* boot_idle_ms */
 	{192, 2, 0x5151, CCM_RECORD_VALUE}, /* boot_stages: below the stage */
 	{192, 2, 0x5152, CCM_RECORD_OK},
-	{194, 8, 1, CCM_RECORD_OK},
+	{194, 2, 1, CCM_RECORD_OK},
+	{196, 4, 10000000, CCM_RECORD_OK}, /* beat_us */
+	{196, 4, 10000001, CCM_RECORD_VALUE},
+	{200, 8, 1, CCM_RECORD_OK},
 	{248, 4, 1, CCM_RECORD_OK},
 	{112, 1, 0, CCM_RECORD_VALUE}, /* name */
 	{113, 1, 0, CCM_RECORD_OK},
@@ -520,6 +525,7 @@ random_record(uint64_t *state, struct ccm_record *r)
 	r->phase = phases[rnd_below(state, sizeof(phases))];
 	r->reason = (uint8_t)rnd64(state);
 	r->role = (uint8_t)rnd_below(state, CCM_ROLE_COUNT);
+	r->beat_us = (uint32_t)(rnd64(state) % (CCM_BEAT_US_MAX + 1));
 	r->boot_stages = (uint16_t)rnd64(state);
 	if (r->boot_stages != 0)
 		r->boot_stage %= r->boot_stages;

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "ccm_session.h"
+#include "ccm_verdict.h"
 
 #ifndef SOURCE_ROOT
 #	define SOURCE_ROOT "."
@@ -32,6 +33,7 @@ enum {
 	BEAT = 1000 * 1000, /* ns */
 	DEAD = 10 * BEAT,
 	SEARCH = 50 * BEAT,
+	CONFLICT_WINDOW = 1000 * BEAT, /* the longest of a second and ten detection times */
 	CLUSTER = 4711,
 	ME = 1,
 	PARTNER = 2,
@@ -595,15 +597,15 @@ static const struct row {
 	{I_READ_RANGE, R(VERSION), NO,             "..f..f.w.w.w..w.w.w..w.w"},
 	{I_EMPTY, NO, R(NOT_STARTED),              "..n..n.Z................"},
 	{I_MAGIC, NO, R(BAD_RECORD),               "..n..n.Z................"},
-	{I_LAYOUT, NO, R(BAD_RECORD),              "..n..n.Z................"},
+	{I_LAYOUT, R(BAD_RECORD), NO,              "..f..f.P................"},
 	{I_TORN, NO, R(BAD_RECORD),                "..n..n.Z................"},
 	{I_CRC, NO, R(BAD_RECORD),                 "..n..n.Z................"},
-	{I_VALUE, NO, R(BAD_RECORD),               "..n..n.Z................"},
+	{I_VALUE, R(BAD_RECORD), NO,               "..f..f.P................"},
 	{I_READ_FAILED, NO, R(NO_ANSWER),          "..n..n.Z................"},
 	{I_READ_ACCESS, NO, R(ACCESS),             "..n..n.Z................"},
 	{I_WRITE_OK, NO, NO,                       "........................"},
 	{I_WRITE_FAILED, NO, R(NO_ANSWER),         "...n...................."},
-	{I_WRITE_ACCESS, NO, R(ACCESS),            "...n...................."},
+	{I_WRITE_ACCESS, R(ACCESS), R(ACCESS),     "...n...............a...."},
 	{I_SLOT_SAME, NO, NO,                      "........................"},
 	{I_SLOT_FOLLOWS, NO, NO,                   "...bbb.................."},
 	{I_SLOT_READY, NO, NO,                     "...bbb.........UU......."},
@@ -1031,6 +1033,34 @@ r10__who_was_away_accuses_nobody(void **state)
 	assert_int_not_equal(t.s.state, CCM_UP);
 }
 
+/* A stall of ours puts an accusation off, and takes none back. */
+static void
+r10__a_stall_changes_no_verdict(void **state)
+{
+	(void)state;
+	go(UP_READ);
+	t.s.seen.boot_stage = t.s.seen.boot_stages = 0;
+	for (uint32_t stall = 0; stall < 4; stall++) {
+		t.s.next_tick_ns = t.now + BEAT;
+		t.now += BEAT + 12 * (uint64_t)DEAD / 10;
+		feed(CCM_IN_TIMER);
+		assert_int_equal(ccm_judge(&t.s, true, t.now).verdict, CCM_VERDICT_UP);
+	}
+	/* Now it is really silent. */
+	go(UP_READ);
+	while (t.s.state == CCM_UP) {
+		t.now += BEAT / 2;
+		feed(CCM_IN_TIMER);
+	}
+	feed(CCM_IN_PORTS_DESTROYED);
+	assert_int_equal(ccm_judge(&t.s, true, t.now).verdict, CCM_VERDICT_UNREACHABLE);
+	for (uint32_t stall = 0; stall < 4; stall++) {
+		t.now += stall % 2 ? 2 * (uint64_t)BEAT : 20 * (uint64_t)DEAD;
+		feed(CCM_IN_TIMER);
+		assert_int_equal(ccm_judge(&t.s, true, t.now).verdict, CCM_VERDICT_UNREACHABLE);
+	}
+}
+
 /* ---- beats, pauses, deadlines ---- */
 
 static void
@@ -1179,10 +1209,16 @@ hold__no_storm_of_attempts(void **state)
 			assert_true(hold >= last && hold <= SEARCH);
 			last = hold;
 			if (hold != 0) {
+				t.s.beat_start_ns = t.now;
 				assert_false(feed(CCM_IN_TIMER) & CCM_ACT_READ);
-				t.s.steps = 1; /* as if a READ had been under way */
+				/* At the pace of the beat it goes on looking, but does not bind. */
+				t.now += BEAT;
+				assert_true(feed(CCM_IN_TIMER) & CCM_ACT_READ);
+				feed_record(CCM_IN_READ_OK, record(THEIRS, t.s.nonce, CCM_SEARCH));
+				feed(CCM_IN_WRITE_OK);
 				feed_record(CCM_IN_SLOT, record(THEIRS, t.s.nonce, CCM_SEARCH));
 				assert_int_equal(t.s.state, CCM_SEARCH);
+				assert_false(feed(CCM_IN_TIMER) & CCM_ACT_READ);
 				t.now = t.s.hold_until_ns;
 			}
 			come_back(up); /* UP for a moment is no better than not at all */
@@ -1315,6 +1351,130 @@ reasons__say_what_is_so_now(void **state)
 }
 
 static void
+terms__a_partner_with_a_slower_beat_than_our_detection_time_is_refused(void **state)
+{
+	struct ccm_record rec;
+
+	(void)state;
+	go(SEARCH_READ);
+	rec = record(THEIRS, 0, CCM_SEARCH);
+	rec.beat_us = DEAD / 3 / US + 1;
+	feed_record(CCM_IN_READ_OK, rec);
+	assert_true(t.s.state == CCM_REFUSED && t.s.reason == CCM_REASON_TIMING);
+	feed(CCM_IN_WRITE_OK);
+	feed_due();
+	rec = record(THEIRS, 0, CCM_SEARCH);
+	rec.beat_us = DEAD / 3 / US;
+	feed_record(CCM_IN_READ_OK, rec);
+	assert_int_equal(t.s.state, CCM_SEARCH);
+	/* And it can see ours. */
+	ccm_session_record(&t.s, &rec);
+	assert_int_equal(rec.beat_us, BEAT / US);
+}
+
+static void
+terms__a_record_with_our_own_id_is_told_from_a_strangers(void **state)
+{
+	struct ccm_record rec = record(THEIRS, 0, CCM_SEARCH);
+
+	(void)state;
+	go(SEARCH_READ);
+	rec.src_id = ME;
+	rec.dst_id = PARTNER;
+	feed_record(CCM_IN_READ_OK, rec);
+	assert_true(t.s.state == CCM_REFUSED && t.s.reason == CCM_REASON_OWN_ID);
+}
+
+/* A READ that shows this life of the partner, bound to our attempt or searching. */
+static void
+read_life(uint64_t boot_id)
+{
+	struct ccm_record rec = record(THEIRS, 0, CCM_SEARCH);
+
+	t.now += BEAT;
+	t.s.last_beat_ns = t.now; /* a stall of ours is none of this */
+	feed_due();
+	rec.boot_id = boot_id;
+	feed_record(CCM_IN_READ_OK, rec);
+	feed(CCM_IN_WRITE_OK);
+}
+
+static void
+conflict__lives_that_come_back_are_two_nodes(void **state)
+{
+	uint64_t told;
+
+	(void)state;
+	init();
+	feed(CCM_IN_START);
+	/* One that starts again and again does not come back as an earlier one. */
+	for (uint64_t id = 1; id <= 100; id++)
+		read_life(id);
+	/* An answer that is a late copy, now and then, is no other node. */
+	for (uint32_t i = 0; i < 10; i++) {
+		read_life(100);
+		read_life(99);
+		read_life(100);
+		t.now += UINT64_C(2) * CONFLICT_WINDOW;
+	}
+	assert_true(t.s.n_conflicts == 0 && t.s.state == CCM_SEARCH);
+	for (uint32_t i = 0; i < 3; i++)
+		read_life(i & 1 ? 100 : 101);
+	assert_int_equal(t.s.n_conflicts, 0);
+	for (uint32_t i = 0; i < 3; i++)
+		read_life(i & 1 ? 101 : 100);
+	assert_true(t.s.n_conflicts == 1 && t.s.state == CCM_REFUSED);
+	assert_int_equal(t.s.reason, CCM_REASON_CONFLICT);
+	/* When only one is left, it is a partner again after a while. */
+	told = t.now;
+	while (t.s.state == CCM_REFUSED)
+		read_life(101);
+	assert_in_range(t.now - told, 9 * DEAD, 11 * DEAD);
+	assert_int_equal(t.s.n_conflicts, 1);
+}
+
+static void
+conflict__ends_an_attempt(void **state)
+{
+	(void)state;
+	go(UP);
+	t.s.conflict_until_ns = t.now + DEAD;
+	feed_due();
+	feed_record(CCM_IN_READ_OK, record(THEIRS, MINE, CCM_UP));
+	assert_true(t.s.state == CCM_CLOSING && t.s.reason == CCM_REASON_CONFLICT);
+}
+
+/* A partner whose heart beats, but who never says what comes next. */
+static void
+setup__that_stands_still_begins_again(void **state)
+{
+	static const enum spot spots[] = {BOUND, CREATED, READY, UP};
+
+	(void)state;
+	for (uint32_t i = 0; i < COUNT(spots); i++) {
+		enum ccm_state before;
+		uint64_t start;
+
+		go(spots[i]);
+		before = t.s.state;
+		start = t.s.since_ns;
+		while (t.s.state == before && t.now < start + UINT64_C(3) * CONFLICT_WINDOW) {
+			t.now += BEAT;
+			assert_true(ccm_session_deadline(&t.s) <= start + CONFLICT_WINDOW + 1 ||
+				before == CCM_UP);
+			t.s.last_beat_ns = t.now;
+			feed(CCM_IN_TIMER);
+		}
+		if (spots[i] == UP) {
+			assert_int_equal(t.s.state, CCM_UP);
+			continue;
+		}
+		assert_in_range(t.now - start, CONFLICT_WINDOW, CONFLICT_WINDOW + 2 * BEAT);
+		assert_int_equal(t.s.last_down_reason, CCM_REASON_NO_PROGRESS);
+	}
+}
+
+static void
 times__belong_to_the_set_up_they_measure(void **state)
 {
 	(void)state;
@@ -1350,6 +1510,9 @@ clients__up_and_down_alternate(void **state)
 		if ((rng >> 40) % 8 != 0 && kind >= CCM_IN_PORTS_FAILED &&
 			kind != CCM_IN_PORTS_DESTROYED)
 			kind = CCM_IN_TIMER;
+		/* Mostly what leads on from here. */
+		if ((rng >> 45) % 4 != 0 && t.s.io != CCM_IO_IDLE)
+			kind = t.s.io == CCM_IO_READING ? CCM_IN_READ_OK : CCM_IN_WRITE_OK;
 		rec = record(THEIRS, (rng >> 44) % 16 ? t.s.nonce : STRANGER,
 			(rng >> 50) % 16 ? CCM_UP : (enum ccm_state)((rng >> 54) % 7 + 2));
 		dir.echo = t.s.nonce;
@@ -1591,6 +1754,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(r6__beats_that_stand_still_are_told_from_silence),
 		cmocka_unit_test(r7__every_beat_writes_and_the_directory_goes_until_it_is_seen),
 		cmocka_unit_test(r10__who_was_away_accuses_nobody),
+		cmocka_unit_test(r10__a_stall_changes_no_verdict),
 		cmocka_unit_test(steps__each_follows_the_success_of_the_one_before),
 		cmocka_unit_test(beats__follow_at_once_while_there_is_news),
 		cmocka_unit_test(hold__no_storm_of_attempts),
@@ -1598,6 +1762,12 @@ main(int argc, char **argv)
 		cmocka_unit_test(down__nothing_happens_to_a_session_that_has_stopped),
 		cmocka_unit_test(leaving__ends_when_the_partner_knows),
 		cmocka_unit_test(reasons__say_what_is_so_now),
+		cmocka_unit_test(
+			terms__a_partner_with_a_slower_beat_than_our_detection_time_is_refused),
+		cmocka_unit_test(terms__a_record_with_our_own_id_is_told_from_a_strangers),
+		cmocka_unit_test(conflict__lives_that_come_back_are_two_nodes),
+		cmocka_unit_test(conflict__ends_an_attempt),
+		cmocka_unit_test(setup__that_stands_still_begins_again),
 		cmocka_unit_test(times__belong_to_the_set_up_they_measure),
 		cmocka_unit_test(clients__up_and_down_alternate),
 		cmocka_unit_test(clients__another_map_ends_the_attempt_when_a_read_confirms_it),

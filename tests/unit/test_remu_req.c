@@ -221,6 +221,51 @@ on_nak__fatal_codes(void **state)
 		}
 }
 
+/* Rule R8: the peer of a bootstrap queue pair asks for a PSN of another sequence. */
+static void
+on_sequence_nak__of_another_sequence_ends_a_bootstrap_write(void **state)
+{
+	static const uint32_t outside[] = {99, 103, 5000, 0xffffff};
+	struct bench b;
+
+	(void)state;
+	for (size_t i = 0; i < RTE_DIM(outside); i++)
+		for (uint32_t flags = 0; flags <= REMU_QP_BOOTSTRAP; flags++) {
+			bool lost = flags != 0;
+
+			start(&b, &(struct wire_config){.flags = flags, .sq_psn = 100});
+			/* Nothing under way: nothing to end. */
+			assert_int_equal(ack(&b, outside[i], ROCE_NAK_PSN_SEQUENCE),
+				REMU_DROP_RESP_STALE);
+			post(&b, 1, W, 8);
+			post(&b, 2, R, 8);
+			post(&b, 3, W, 8);
+			for (int n = 0; n < 3; n++)
+				assert_non_null(bench_tx(&b));
+			assert_int_equal(ack(&b, outside[i], ROCE_NAK_REMOTE_ACCESS),
+				REMU_DROP_RESP_STALE);
+			assert_int_equal(ack(&b, outside[i], ROCE_NAK_PSN_SEQUENCE),
+				lost ? REMU_DROP_NONE : REMU_DROP_RESP_STALE);
+			if (lost) {
+				bench_expect_wc(&b, 1, REMU_WC_RETRY_EXC_ERR);
+				bench_expect_wc(&b, 2, REMU_WC_WR_FLUSH_ERR);
+				bench_expect_wc(&b, 3, REMU_WC_WR_FLUSH_ERR);
+				assert_int_equal(bench_info(&b).state, REMU_QP_SQE);
+			}
+			bench_expect_no_wc(&b);
+			bench_expect_silence(&b);
+			bench_close(&b);
+		}
+	/* A READ takes the sequence over by itself. */
+	start(&b, &(struct wire_config){.flags = REMU_QP_BOOTSTRAP, .sq_psn = 100});
+	post(&b, 1, R, 8);
+	assert_non_null(bench_tx(&b));
+	assert_int_equal(ack(&b, 5000, ROCE_NAK_PSN_SEQUENCE), REMU_DROP_RESP_STALE);
+	assert_int_equal(respond(&b, ROCE_READ_RESPONSE_ONLY, 100, ACK, 0, 8), REMU_DROP_NONE);
+	bench_expect_wc(&b, 1, REMU_WC_SUCCESS);
+	bench_close(&b);
+}
+
 /* 71, and 83: an atomic's answer ends a READ badly. */
 static void
 on_acknowledge__reserved_syndromes(void **state)
@@ -755,6 +800,7 @@ main(void)
 		cmocka_unit_test(on_acknowledge__completes_in_order_and_ignores_the_rest),
 		cmocka_unit_test(on_nak__sequence_goes_back),
 		cmocka_unit_test(on_nak__fatal_codes),
+		cmocka_unit_test(on_sequence_nak__of_another_sequence_ends_a_bootstrap_write),
 		cmocka_unit_test(on_acknowledge__reserved_syndromes),
 		cmocka_unit_test(remu__req_timeout__counts_and_gives_up),
 		cmocka_unit_test(progress__restarts_timer_and_retries),

@@ -135,6 +135,35 @@ REASONS = {
             " client, icrc and the like a bad cable."
         ],
     ),
+    "timing": Meaning(
+        "its heartbeat is too slow for our detection time: it would be taken for dead over and over",
+        [
+            "timing.dead_after_us here must be at least three times timing.beat_us of the partner:"
+            " give both nodes the same timers."
+        ],
+    ),
+    "own_id": Meaning(
+        "the node that answers has our own node id",
+        [
+            "Every node has a node.id of its own: compare both files.",
+            "Does the partner's MAC address lead back to this machine, or to a copy of it?",
+        ],
+    ),
+    "conflict": Meaning(
+        "two nodes answer in turn as this partner",
+        [
+            "Find the second machine with this partner's MAC or IP address: `ccmctl nodes` there, the"
+            " switch's MAC table, `ip neigh`.",
+            "Was a node cloned, or started twice with one configuration?",
+        ],
+    ),
+    "no_progress": Meaning(
+        "the partner is there, but the set-up does not go on",
+        [
+            "`ccmctl timing` and `ccmctl events` on both nodes: at which step does it stand?",
+            "Does every packet get through both ways? `ccmctl drops` on both nodes, `--pcap` for a look.",
+        ],
+    ),
 }
 
 # Of a node's own control core, told by nobody but the age of what it last did.

@@ -28,6 +28,7 @@ PARTNER_COUNTERS = (
     ("reads_failed", "ccm_partner_read_failures", "READs of this partner's record that failed."),
     ("writes_failed", "ccm_partner_write_failures", "WRITEs to this partner that failed."),
     ("records_bad", "ccm_partner_bad_records", "Records of this partner that did not verify."),
+    ("conflicts", "ccm_partner_conflicts", "Times that two nodes were found to answer as this partner."),
 )
 CLIENT_COUNTERS = (
     ("ups", "ccm_client_ups", "Times that this client was told UP."),

@@ -48,8 +48,11 @@ def what_of(partner, verdict, reason):
     if reason == "partner_refused":
         theirs = partner.text("partner_reason")
         text += f" ({theirs}: {meaning.lookup(meaning.REASONS, theirs).what})"
-    if reason == "version" and partner.num("version_max"):
-        text += f"; it offers {partner.num('version_min')} to {partner.num('version_max')}"
+    if reason == "version" and partner.num("partner_version_max"):
+        text += f"; it offers {partner.num('partner_version_min')} to {partner.num('partner_version_max')}"
+        text += f", we {partner.num('version_min')} to {partner.num('version_max')}"
+    if reason == "timing" and partner.num("beat_us"):
+        text += f"; it beats every {duration(partner.seconds('beat_us'))}"
     return text
 
 

@@ -42,7 +42,7 @@ def name(text):
 
 def record(seq, nonce, echo, boot_id, features, cluster, map_hash, partner_seq, beat, dir_crc,
            dir_seen, src, dst, vmin, vmax, version, mtu, n_ports, stage, progress, phase, reason,
-           role, node, start_psn=0, sequences=0, boot=("", 0, 0, 0)):
+           role, node, start_psn=0, sequences=0, boot=("", 0, 0, 0), beat_us=0):
     body = b"ccmr" + struct.pack("<HH", 1, 256)
     body += struct.pack("<9Q", seq, nonce, echo, boot_id, features, hash64(cluster.encode()),
                         map_hash, partner_seq, beat)
@@ -51,6 +51,7 @@ def record(seq, nonce, echo, boot_id, features, cluster, map_hash, partner_seq, 
     body += struct.pack("<IBBBB", progress, phase, reason, role, 0) + name(node)
     body += struct.pack("<II", start_psn, sequences)
     body += name(boot[0]) + struct.pack("<IIH", *boot[1:])
+    body += struct.pack("<2xI", beat_us)
     body = body.ljust(240, b"\0") + struct.pack("<QI", seq, 0)
     return body + struct.pack("<I", crc32c(body))
 
@@ -88,7 +89,7 @@ def vectors():
         dir_crc=0x31323334, dir_seen=0x41424344, src=0xFFFE, dst=0xFFFF, vmin=0x0102, vmax=0x0304,
         version=0x0203, mtu=4096, n_ports=64, stage=0x5152, progress=0x61626364, phase=6,
         reason=0, role=1, node="a-name-of-thirty-one-characters", start_psn=0x717273,
-        sequences=0x81828384)
+        sequences=0x81828384, beat_us=9999999)
     files["record-booting.bin"] = record(
         seq=9, nonce=0x0123456789ABCDEF, echo=0, boot_id=0xFEDCBA9876543210, features=0,
         cluster="lab", map_hash=0, partner_seq=0, beat=3, dir_crc=0, dir_seen=0, src=1, dst=2,
