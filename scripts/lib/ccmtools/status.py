@@ -43,7 +43,7 @@ def what_of(partner, verdict, reason):
         text += "; never since this node started" if heard is None else f"; last {duration(heard)} ago"
     if verdict == "refused" and more:
         text = more
-    elif reason not in ("none", "?", "no_answer", verdict) and more not in ("", text):
+    elif reason not in ("none", "?", "no_answer", "waiting", verdict) and more not in ("", text):
         text += f": {more}"
     if reason == "partner_refused":
         theirs = partner.text("partner_reason")
@@ -253,7 +253,8 @@ def render_wrong(parts, screen):
     was = part.get("last_down_reason")
     if was not in (None, "none", "?", part["reason"]):
         text = meaning.lookup(meaning.REASONS, was).what
-        lines += labelled("before", f"the last session ended by {was}: {text}", screen)
+        text = "" if text in part["what"] else f": {text}"
+        lines += labelled("before", f"the last session ended by {was}{text}", screen)
     return lines + bullets(part["todo"], screen)
 
 
