@@ -83,7 +83,7 @@ node_boot_status(const struct node_boot *b, struct ccm_boot_status *out)
 	stage = &b->stages[now >> 32];
 	out->stage = (uint16_t)((now >> 32) + 1);
 	out->progress = (uint32_t)now;
-	out->budget_ms = stage->budget_ms;
+	out->budget_ms = __atomic_load_n(&stage->budget_ms, __ATOMIC_RELAXED); /* reloading */
 	memcpy(out->name, stage->name, sizeof(out->name));
 }
 

@@ -26,6 +26,7 @@
 
 #define NEED FIELD_REQUIRED
 #define ONCE (FIELD_REQUIRED | FIELD_UNIQUE)
+#define LIVE FIELD_RELOAD
 #define NAME_MAX_LEN (CCM_NAME_LEN - 1)
 #define VA_MIN 0x1000
 #define VA_MAX (UINT64_MAX - CCM_REGION_SIZE + 1 - 0x1000) /* the region's end must not wrap */
@@ -48,6 +49,14 @@ static const char *const role_names[CCM_ROLE_COUNT] = {
 	[CCM_ROLE_APPLICATION] = "application",
 };
 
+const char *const node_log_levels[NODE_LOG_LEVELS] = {
+	[NODE_LOG_ERROR] = "error",
+	[NODE_LOG_WARNING] = "warning",
+	[NODE_LOG_NOTICE] = "notice",
+	[NODE_LOG_INFO] = "info",
+	[NODE_LOG_DEBUG] = "debug",
+};
+
 /* clang-format off: one row per key: name, type, flags, min, max, default, member */
 static const struct node_field node_fields[] = {
 	{"id", FIELD_INTEGER, NEED, 1, UINT16_MAX, 0, NODE(ccm.node_id)},
@@ -56,6 +65,8 @@ static const struct node_field node_fields[] = {
 	{"role", FIELD_ENUM, 0, 0, CCM_ROLE_COUNT - 1, CCM_ROLE_STORAGE, NODE(ccm.role),
 		.names = role_names},
 	{"memory_limit", FIELD_SIZE, 0, CCM_PORT_MEMORY_MIN, TIB, GIB, NODE(memory_limit)},
+	{"log_level", FIELD_ENUM, LIVE, 0, NODE_LOG_LEVELS - 1, NODE_LOG_INFO, NODE(log_level),
+		.names = node_log_levels},
 	{.name = NULL},
 };
 
@@ -95,9 +106,9 @@ static const struct node_field client_fields[] = {
 
 static const struct node_field stage_fields[] = {
 	{"name", FIELD_NAME, ONCE, 1, NAME_MAX_LEN, 0, STAGE(name)},
-	{"budget_ms", FIELD_INTEGER, 0, 0, DAY_MS, 0, STAGE(budget_ms)},
-	{"script_ms", FIELD_INTEGER, 0, 0, DAY_MS, 0, STAGE(script_ms)},
-	{"progress_ms", FIELD_INTEGER, 0, 0, DAY_MS, 0, STAGE(progress_ms)},
+	{"budget_ms", FIELD_INTEGER, LIVE, 0, DAY_MS, 0, STAGE(budget_ms)},
+	{"script_ms", FIELD_INTEGER, LIVE, 0, DAY_MS, 0, STAGE(script_ms)},
+	{"progress_ms", FIELD_INTEGER, LIVE, 0, DAY_MS, 0, STAGE(progress_ms)},
 	{.name = NULL},
 };
 
@@ -108,7 +119,7 @@ static const struct node_field timing_fields[] = {
 	{"retry_us", FIELD_INTEGER, 0, RETRY_MIN, RETRY_MAX, 200, NODE(ccm.timing.retry_us)},
 	{"retry_cnt", FIELD_INTEGER, 0, 0, 7, 3, NODE(ccm.timing.retry_cnt)},
 	{"search_us", FIELD_INTEGER, 0, BEAT_MIN, BEAT_MAX, 100000, NODE(ccm.timing.search_us)},
-	{"idle_sleep_us", FIELD_INTEGER, 0, 0, 1000000, 0, NODE(idle_sleep_us)},
+	{"idle_sleep_us", FIELD_INTEGER, LIVE, 0, 1000000, 0, NODE(idle_sleep_us)},
 	{.name = NULL},
 };
 
@@ -134,6 +145,20 @@ static const struct node_field root_fields[] = {
 	{.name = NULL},
 };
 /* clang-format on */
+
+/* Keys that follow others where they are left out. */
+static void
+fill_in(struct ccm_config *cfg)
+{
+	for (uint32_t i = 0; i < cfg->n_partners; i++) {
+		struct ccm_partner_config *p = &cfg->partners[i];
+
+		if (p->slot_rkey == 0)
+			p->slot_rkey = p->rkey + 1;
+		if (p->directory_rkey == 0)
+			p->directory_rkey = p->rkey + 2;
+	}
+}
 
 static int
 fail_errno(struct node_loader *l, const char *what)
@@ -204,7 +229,7 @@ check_bytes(struct node_loader *l, const char *buf, size_t len)
 	unsigned int lines = 1;
 
 	if (len == 0)
-		return node_fail(l, ": is empty; allowed: a JSON object");
+		return node_fail(l, ":1:1: is empty; allowed: a JSON object");
 	if (len >= 3 && memcmp(buf, "\xef\xbb\xbf", 3) == 0)
 		return node_fail(l, ":1:1: byte order mark; allowed: UTF-8 without one");
 	if (nul == NULL)
@@ -222,25 +247,25 @@ static int
 check_timing(struct node_loader *l, const struct ccm_timing *t)
 {
 	if (t->dead_after_us < BEATS_TO_DIE * t->beat_us)
-		return node_fail(l,
-			": timing.dead_after_us: %u is less than %d times beat_us "
+		return node_fail_at(l, "timing.dead_after_us",
+			"%u is less than %d times beat_us "
 			"(%u); allowed: %u to %u",
 			t->dead_after_us, BEATS_TO_DIE, t->beat_us, BEATS_TO_DIE * t->beat_us,
 			DEAD_MAX);
 	if (t->retry_us >= t->dead_after_us)
-		return node_fail(l,
-			": timing.retry_us: %u is not less than dead_after_us (%u); "
+		return node_fail_at(l, "timing.retry_us",
+			"%u is not less than dead_after_us (%u); "
 			"allowed: %u to %u",
 			t->retry_us, t->dead_after_us, RETRY_MIN, t->dead_after_us - 1);
 	if (t->retry_us * (t->retry_cnt + 1u) >= t->dead_after_us)
-		return node_fail(l,
-			": timing.retry_us: %u, sent %u times, is not less than dead_after_us "
+		return node_fail_at(l, "timing.retry_us",
+			"%u, sent %u times, is not less than dead_after_us "
 			"(%u): one lost request would look like a dead partner; allowed: %u to %u",
 			t->retry_us, t->retry_cnt + 1u, t->dead_after_us, RETRY_MIN,
 			(t->dead_after_us - 1) / (t->retry_cnt + 1u));
 	if (t->search_us < t->beat_us)
-		return node_fail(l,
-			": timing.search_us: %u is less than beat_us (%u); "
+		return node_fail_at(l, "timing.search_us",
+			"%u is less than beat_us (%u); "
 			"allowed: %u to %u",
 			t->search_us, t->beat_us, t->beat_us, BEAT_MAX);
 	return 0;
@@ -255,23 +280,24 @@ check_clients(struct node_loader *l, const struct node_config *cfg)
 
 	for (i = 0; i < cfg->n_clients; i++) {
 		const struct ccm_client_config *c = &cfg->clients[i];
+		char path[32];
 
+		snprintf(path, sizeof(path), "clients[%u].memory", i);
 		ports += c->ports;
 		if (c->memory / c->ports < CCM_PORT_MEMORY_MIN)
-			return node_fail(l,
-				": clients[%u].memory: %s is too little for %u ports; "
-				"allowed: at least %s for each port",
-				i, node_size_text(c->memory).s, c->ports,
+			return node_fail_at(l, path,
+				"%s is too little for %u ports; allowed: at least %s for each port",
+				node_size_text(c->memory).s, c->ports,
 				node_size_text(CCM_PORT_MEMORY_MIN).s);
 	}
 	if (ports > CCM_MAX_PORTS)
-		return node_fail(l,
-			": clients: %u ports of all clients together are too many; "
+		return node_fail_at(l, "clients",
+			"%u ports of all clients together are too many; "
 			"allowed: at most %d",
 			ports, CCM_MAX_PORTS);
 	if (memory > cfg->memory_limit)
-		return node_fail(l,
-			": clients: %s of memory for all clients and partners is too "
+		return node_fail_at(l, "clients",
+			"%s of memory for all clients and partners is too "
 			"much; allowed: at most node.memory_limit, %s",
 			node_size_text(memory).s, node_size_text(cfg->memory_limit).s);
 	return 0;
@@ -293,26 +319,31 @@ load_text(struct node_loader *l, struct node_config *cfg, const char *buf, size_
 			json_error_code(&error) == json_error_null_character
 				? "escaped NUL in a string"
 				: node_quote(quoted, sizeof(quoted), error.text));
+	l->text = buf;
+	l->json = root;
 	if (json_is_object(root))
 		rc = node_fields_load(l, root_fields, root);
 	else
-		rc = node_fail(l, ": is a list; allowed: a JSON object");
-	json_decref(root);
+		rc = node_fail_at(l, "", "is a list; allowed: a JSON object");
 	if (rc == 0)
 		rc = check_timing(l, &cfg->ccm.timing);
 	if (rc == 0 && cfg->ccm.version_min > cfg->ccm.version_max)
-		rc = node_fail(l,
-			": protocol.version_min: %u is greater than version_max (%u); "
-			"allowed: 1 to %u",
+		rc = node_fail_at(l, "protocol.version_min",
+			"%u is greater than version_max (%u); allowed: 1 to %u",
 			cfg->ccm.version_min, cfg->ccm.version_max, cfg->ccm.version_max);
-	return rc != 0 ? rc : check_clients(l, cfg);
+	if (rc == 0)
+		rc = check_clients(l, cfg);
+	if (rc == 0)
+		fill_in(&cfg->ccm);
+	json_decref(root);
+	return rc;
 }
 
 int
 node_config_load(const char *path, struct node_config *out, struct node_config_error *err)
 {
 	struct node_loader l = {.root = out, .error = err->text, .error_len = sizeof(err->text)};
-	char *buf = malloc(NODE_CONFIG_FILE_MAX + 1);
+	char *buf = malloc(NODE_CONFIG_FILE_MAX + 2); /* one byte too many, and a NUL */
 	size_t len = 0;
 	int rc;
 
@@ -322,8 +353,10 @@ node_config_load(const char *path, struct node_config *out, struct node_config_e
 	if (buf == NULL)
 		return fail_errno(&l, "cannot read");
 	rc = read_file(&l, path, buf, &len);
-	if (rc == 0)
+	if (rc == 0) {
+		buf[len] = '\0';
 		rc = load_text(&l, out, buf, len);
+	}
 	if (rc != 0)
 		memset(out, 0, sizeof(*out));
 	free(buf);
@@ -340,6 +373,25 @@ node_config_memory(const struct node_config *cfg)
 	for (i = 0; i < cfg->n_clients; i++)
 		sum += cfg->clients[i].memory;
 	return sum * cfg->ccm.n_partners;
+}
+
+json_t *
+node_config_json(const struct node_config *cfg)
+{
+	return node_fields_dump(root_fields, cfg);
+}
+
+void
+node_config_compare(const struct node_config *was, const struct node_config *is,
+	node_config_differ_fn fn, void *ctx)
+{
+	node_fields_compare(root_fields, was, is, fn, ctx);
+}
+
+void
+node_config_reload(struct node_config *cfg, const struct node_config *from)
+{
+	node_fields_reload(root_fields, cfg, from);
 }
 
 void

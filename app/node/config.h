@@ -14,12 +14,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct json_t; /* Jansson's */
+
 enum {
 	NODE_CONFIG_FILE_MAX = 1 << 20, /* bytes: a larger file is refused unread */
 	NODE_CONFIG_WAIT_MS = 1000,	/* longest wait for the next bytes of a pipe */
 	NODE_CONFIG_ERROR_LEN = 1280,
 	NODE_CONFIG_SUMMARY_LEN = 512,
 	NODE_BOOT_STAGES_MAX = 32,
+};
+
+enum node_log_level {
+	NODE_LOG_ERROR,
+	NODE_LOG_WARNING,
+	NODE_LOG_NOTICE,
+	NODE_LOG_INFO,
+	NODE_LOG_DEBUG,
+	NODE_LOG_LEVELS,
 };
 
 struct node_port_config {
@@ -44,6 +55,7 @@ struct node_config {
 	struct node_boot_stage boot_stages[NODE_BOOT_STAGES_MAX];
 	uint32_t n_boot_stages;
 	uint32_t idle_sleep_us; /* 0: poll without sleeping */
+	uint8_t log_level;	/* enum node_log_level */
 	uint64_t memory_limit;	/* bytes, for the ports of all clients towards all partners */
 };
 
@@ -62,6 +74,24 @@ int node_config_load(const char *path, struct node_config *out, struct node_conf
 
 /* Bytes that the ports of all clients towards all partners take together. */
 uint64_t node_config_memory(const struct node_config *cfg);
+
+/*
+ * A configuration as JSON, with what the file left out; it loads into the same again. The caller
+ * owns it. Returns NULL when memory is out.
+ */
+struct json_t *node_config_json(const struct node_config *cfg);
+
+/* Keys of which two configurations differ: path, values, whether a running node may change it. */
+typedef void (*node_config_differ_fn)(void *ctx, const char *path, const char *was, const char *is,
+	bool reload);
+void node_config_compare(const struct node_config *was, const struct node_config *is,
+	node_config_differ_fn fn, void *ctx);
+
+/* Take over what a running node may change; of the rest both must be alike. Readers may go on. */
+void node_config_reload(struct node_config *cfg, const struct node_config *from);
+
+/* Names of the log levels, by enum node_log_level. */
+extern const char *const node_log_levels[NODE_LOG_LEVELS];
 
 /* What a configuration comes to, in one line without a newline. */
 void node_config_summary(const struct node_config *cfg, char *out, size_t len);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "fields.h"
+#include "place.h"
 #include "quote.h"
 
 #include <arpa/inet.h>
@@ -30,6 +31,30 @@ node_fail(struct node_loader *l, const char *format, ...)
 	vsnprintf(l->error + used, l->error_len - used, format, args);
 	va_end(args);
 	return -EINVAL;
+}
+
+int
+node_fail_at(struct node_loader *l, const char *path, const char *format, ...)
+{
+	struct node_place place = node_place_value(l->text, l->json, path);
+	char rest[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(rest, sizeof(rest), format, args);
+	va_end(args);
+	return node_fail(l, ":%u:%u: %s%s%s", place.line, place.column, path,
+		path[0] != '\0' ? ": " : "", rest);
+}
+
+/* Path of a key of the object at hand. */
+static struct line
+path_of(const struct node_loader *l, const char *name)
+{
+	struct line t;
+
+	snprintf(t.s, sizeof(t.s), "%s%s%s", l->path, l->path[0] != '\0' ? "." : "", name);
+	return t;
 }
 
 struct node_text
@@ -124,8 +149,8 @@ value_text(json_t *json)
 static int
 fail_value(struct node_loader *l, const struct node_field *f, json_t *json, const char *what)
 {
-	return node_fail(l, ": %s%s%s: %s %s; allowed: %s", l->path, l->path[0] != '\0' ? "." : "",
-		f->name, value_text(json).s, what, allowed_text(f).s);
+	return node_fail_at(l, path_of(l, f->name).s, "%s %s; allowed: %s", value_text(json).s,
+		what, allowed_text(f).s);
 }
 
 static void
@@ -168,6 +193,12 @@ parse_number(const char *text, bool is_size, uint64_t *value)
 		return -ERANGE;
 	*value <<= 10 * unit;
 	return 0;
+}
+
+bool
+node_parse_size(const char *text, uint64_t *bytes)
+{
+	return parse_number(text, true, bytes) == 0 || parse_number(text, false, bytes) == 0;
 }
 
 static int
@@ -300,15 +331,15 @@ load_list(struct node_loader *l, const struct node_field *f, json_t *json, void 
 	if (!json_is_array(json))
 		return fail_value(l, f, json, "is not a list");
 	if (n < f->min || n > f->max)
-		return node_fail(l, ": %s: has %zu elements; allowed: %s", f->name, n,
+		return node_fail_at(l, f->name, "has %zu elements; allowed: %s", n,
 			allowed_text(f).s);
 	for (i = 0; i < n; i++) {
 		json_t *element = json_array_get(json, i);
 
 		snprintf(l->path, sizeof(l->path), "%s[%zu]", f->name, i);
 		if (!json_is_object(element))
-			return node_fail(l, ": %s: %s is not an object; allowed: an object",
-				l->path, value_text(element).s);
+			return node_fail_at(l, l->path, "%s is not an object; allowed: an object",
+				value_text(element).s);
 		rc = load_object(l, f->sub, element, first + i * f->size);
 		if (rc == 0)
 			rc = check_unique(l, f, element, first, i);
@@ -353,17 +384,42 @@ load_field(struct node_loader *l, const struct node_field *f, json_t *json, void
 	return rc;
 }
 
+/* Key number `index` of the object at hand. */
 static int
-fail_unknown_key(struct node_loader *l, const struct node_field *fields, const char *key)
+fail_unknown_key(struct node_loader *l, const struct node_field *fields, const char *key,
+	size_t index)
 {
+	struct node_place place = node_place_key(l->text, l->json, l->path, index);
 	char quoted[48], known[160];
 	size_t used = 0;
 
 	for (; fields->name != NULL; fields++)
 		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
 			used != 0 ? ", " : "", fields->name);
-	return node_fail(l, ": %s%s%s: unknown key; allowed: %s", l->path,
-		l->path[0] != '\0' ? "." : "", node_quote(quoted, sizeof(quoted), key), known);
+	return node_fail(l, ":%u:%u: %s: unknown key; allowed: %s", place.line, place.column,
+		path_of(l, node_quote(quoted, sizeof(quoted), key)).s, known);
+}
+
+/* Every key is one of the table's, or a comment. */
+static int
+check_keys(struct node_loader *l, const struct node_field *fields, json_t *json)
+{
+	const struct node_field *f;
+	const char *key;
+	json_t *value;
+	size_t index = 0;
+
+	json_object_foreach (json, key, value) {
+		for (f = fields; f->name != NULL && strcmp(f->name, key) != 0; f++)
+			;
+		if (f->name == NULL && strcmp(key, NODE_COMMENT_KEY) != 0)
+			return fail_unknown_key(l, fields, key, index);
+		if (f->name == NULL && !json_is_string(value))
+			return node_fail_at(l, path_of(l, NODE_COMMENT_KEY).s,
+				"%s is not a string; allowed: any string", value_text(value).s);
+		index++;
+	}
+	return 0;
 }
 
 /* json is NULL for a section that was left out: then every key has its default. */
@@ -371,30 +427,20 @@ static int
 load_object(struct node_loader *l, const struct node_field *fields, json_t *json, void *base)
 {
 	const struct node_field *f;
-	const char *key;
 	json_t *value;
-	int rc;
+	int rc = check_keys(l, fields, json);
 
-	json_object_foreach (json, key, value) {
-		for (f = fields; f->name != NULL && strcmp(f->name, key) != 0; f++)
-			;
-		if (f->name == NULL)
-			return fail_unknown_key(l, fields, key);
-	}
-	for (f = fields; f->name != NULL; f++) {
+	for (f = fields; rc == 0 && f->name != NULL; f++) {
 		value = json_object_get(json, f->name);
 		if (value == NULL && (f->flags & FIELD_REQUIRED) != 0)
-			return node_fail(l, ": %s%s%s: missing; allowed: %s", l->path,
-				l->path[0] != '\0' ? "." : "", f->name, allowed_text(f).s);
+			return node_fail_at(l, path_of(l, f->name).s, "missing; allowed: %s",
+				allowed_text(f).s);
 		if (value == NULL && f->type < FIELD_OBJECT)
 			store(f, base, f->def);
-		if (value != NULL || f->type == FIELD_OBJECT) {
+		if (value != NULL || f->type == FIELD_OBJECT)
 			rc = load_field(l, f, value, base);
-			if (rc != 0)
-				return rc;
-		}
 	}
-	return 0;
+	return rc;
 }
 
 int

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "lcore.h"
 
+#include "capture_ring.h"
 #include "rdma_emul.h"
 #include "remu_port.h"
 #include "roce_bytes.h"
@@ -77,6 +78,16 @@ hand_over(struct data_lcore *d, struct rte_mbuf **pkts, uint16_t n)
 	return kept;
 }
 
+static void
+capture_received(struct data_lcore *d, struct rte_mbuf **pkts, uint16_t n, uint64_t now)
+{
+	struct capture_mark mark = capture_ring_mark(d->capture);
+
+	for (uint16_t i = 0; i < n; i++)
+		mark = capture_ring_put(d->capture, pkts[i], now, CAPTURE_IN);
+	capture_ring_commit(d->capture, mark);
+}
+
 static bool
 receive(struct data_lcore *d, uint64_t now)
 {
@@ -84,6 +95,8 @@ receive(struct data_lcore *d, uint64_t now)
 	uint16_t n = remu_port_rx(d->port, (uint16_t)d->id, pkts, DATA_BURST);
 	bool any = n != 0;
 
+	if (unlikely(d->capture != NULL))
+		capture_received(d, pkts, n, now);
 	if (d->n > 1 && n != 0)
 		n = hand_over(d, pkts, n);
 	if (n != 0)
@@ -105,6 +118,21 @@ drop_stalled(struct data_lcore *d)
 	d->n_unsent = 0;
 }
 
+/* What the device takes is its own from then on, so it is copied before, and counts after. */
+static uint16_t
+send_captured(struct data_lcore *d, uint64_t now)
+{
+	struct capture_mark marks[DATA_BURST + 1];
+	uint16_t sent;
+
+	marks[0] = capture_ring_mark(d->capture);
+	for (uint16_t i = 0; i < d->n_unsent; i++)
+		marks[i + 1] = capture_ring_put(d->capture, d->unsent[i], now, CAPTURE_OUT);
+	sent = remu_port_tx(d->port, (uint16_t)d->id, d->unsent, d->n_unsent);
+	capture_ring_commit(d->capture, marks[sent]);
+	return sent;
+}
+
 static bool
 send(struct data_lcore *d, bool port_usable, uint64_t now)
 {
@@ -116,7 +144,9 @@ send(struct data_lcore *d, bool port_usable, uint64_t now)
 		if (d->n_unsent == 0)
 			return false;
 	}
-	if (port_usable)
+	if (port_usable && unlikely(d->capture != NULL))
+		sent = send_captured(d, now);
+	else if (port_usable)
 		sent = remu_port_tx(d->port, (uint16_t)d->id, d->unsent, d->n_unsent);
 	left = d->n_unsent - sent;
 	if (sent != 0 && left != 0)

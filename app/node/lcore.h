@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct capture_ring;
 struct remu_engine;
 struct remu_port;
 struct rte_mbuf;
@@ -36,8 +37,9 @@ struct data_lcore {
 	struct remu_engine *engine;
 	struct remu_port *port;
 	struct port_gate *gate;
-	struct data_lcore *all; /* the n of them */
-	struct rte_ring *inbox; /* NULL when there is only one */
+	struct data_lcore *all;	      /* the n of them */
+	struct rte_ring *inbox;	      /* NULL when there is only one */
+	struct capture_ring *capture; /* NULL: frames are not captured */
 	/* data lcore */
 	struct rte_mbuf *unsent[DATA_BURST];
 	uint16_t n_unsent;

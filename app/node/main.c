@@ -3,7 +3,9 @@
  * ccm-node: one node of the cluster as a process. The main lcore is the control core; the others
  * move packets. With one lcore only, it does both.
  */
+#include "background.h"
 #include "boot.h"
+#include "capture.h"
 #include "ccm.h"
 #include "clock.h"
 #include "config.h"
@@ -15,6 +17,7 @@
 #include "port_gate.h"
 #include "port_watch.h"
 #include "rdma_emul.h"
+#include "reload.h"
 #include "remu_port.h"
 #include "telemetry.h"
 
@@ -70,10 +73,13 @@ struct node {
 	size_t memory_size;
 	struct exercise *exercise;
 	struct node_boot boot;
+	struct node_reload reload;
+	struct capture *capture; /* NULL: none */
 	struct ccm *ccm;
 	struct telemetry_source telemetry;
 	_Atomic bool stop_data;
-	uint64_t came_up; /* partners that have come up in this turn, by index */
+	_Atomic uint64_t control_ns; /* when the control core began its last turn */
+	uint64_t came_up;	     /* partners that have come up in this turn, by index */
 };
 
 static void
@@ -144,6 +150,15 @@ report_boot(struct node *node, uint64_t now)
 
 	node_boot_status(&node->boot, &status);
 	ccm_boot_report(node->ccm, &status, now);
+}
+
+/* The command line's, or else the configuration's. */
+static void
+set_log_level(const struct node *node)
+{
+	int level = node->opt.log_level >= 0 ? node->opt.log_level : node->cfg.log_level;
+
+	rte_log_set_level(app_logtype, RTE_LOG_ERR + (uint32_t)level);
 }
 
 /* One line for a failed start; the steps taken so far are undone by the caller. */
@@ -248,6 +263,34 @@ create_engines(struct node *node)
 	return rc == 0 ? 0 : fail("engines (give EAL more memory: -m)", -rc);
 }
 
+/* Frames into a file, where that is asked for. */
+static int
+create_capture(struct node *node)
+{
+	struct capture_config cfg = {
+		.file = node->opt.pcap,
+		.max_bytes = node->opt.pcap_bytes,
+		.n_rings = node->n_engines,
+		.now_ns = now_ns,
+	};
+	struct remu_port_info info;
+	char error[CAPTURE_ERROR_LEN];
+	int rc;
+
+	if (node->opt.pcap[0] == '\0')
+		return 0;
+	remu_port_info(node->port, &info);
+	cfg.interface = info.name;
+	if (capture_create(&cfg, &node->capture, error, sizeof(error)) != 0) {
+		fprintf(stderr, "ccm-node: %s\n", error);
+		return -1;
+	}
+	for (uint32_t i = 0; i < node->n_engines; i++)
+		node->lcores[i].capture = capture_ring_of(node->capture, i);
+	rc = capture_start(node->capture);
+	return rc == 0 ? 0 : fail("thread for the capture", -rc);
+}
+
 static int
 create_manager(struct node *node)
 {
@@ -285,6 +328,10 @@ create_manager(struct node *node)
 static int
 start_telemetry(struct node *node)
 {
+	int rc = node_reload_start(&node->reload, node->opt.config, &node->cfg, now_ns);
+
+	if (rc != 0)
+		return fail("thread for SIGHUP", -rc);
 	node->telemetry = (struct telemetry_source){
 		.cfg = &node->cfg,
 		.ccm = node->ccm,
@@ -294,8 +341,13 @@ start_telemetry(struct node *node)
 		.port = node->port,
 		.exercise = node->exercise,
 		.boot = &node->boot,
+		.reload = &node->reload,
+		.capture = node->capture,
+		.capture_file = node->opt.pcap,
+		.capture_bytes = node->opt.pcap_bytes,
 		.now_ns = now_ns,
 		.start_ns = now_ns(),
+		.control_ns = &node->control_ns,
 	};
 	return node_telemetry_register(&node->telemetry) == 0 ? 0 : fail("telemetry", ENOMEM);
 }
@@ -326,6 +378,10 @@ control_turn(struct node *node, uint64_t now)
 	bool any;
 
 	ccm_link_report(node->ccm, port_watch_poll(&node->watch, now));
+	if (node_reload_poll(&node->reload)) {
+		set_log_level(node);
+		report_boot(node, now); /* its budget may be another */
+	}
 	if (node_boot_poll(&node->boot, now))
 		report_boot(node, now);
 	any = ccm_poll(node->ccm, now);
@@ -367,6 +423,7 @@ control_main(struct node *node, bool alone)
 		uint64_t now = node_clock_now(&node->clock);
 		bool any = alone && data_lcore_turn(&node->lcores[0], now);
 
+		atomic_store_explicit(&node->control_ns, now, memory_order_relaxed);
 		any |= control_turn(node, now);
 		if (leave_ns == 0 && atomic_load_explicit(&app_signals, memory_order_relaxed) > 0) {
 			NODE_LOG(INFO, "leaving");
@@ -426,6 +483,8 @@ tear_down(struct node *node, bool ran)
 	bool clean = true;
 
 	node_telemetry_stop();
+	node_reload_stop(&node->reload);
+	capture_destroy(node->capture);
 	if (ran)
 		clean = port_watch_close_port(&node->watch) && !node->watch.memif;
 	else
@@ -466,17 +525,19 @@ main(int argc, char **argv)
 		fprintf(stderr, "%s\n", config_error.text);
 		return NODE_EXIT_USAGE;
 	}
+	background_init();
+	node_reload_block_signal();
 	if (rte_eal_init(node->opt.eal_argc, argv) < 0) {
 		fprintf(stderr, "ccm-node: EAL: %s\n", rte_strerror(rte_errno));
 		return EXIT_FAILURE;
 	}
-	rte_log_set_level(app_logtype, (uint32_t)node->opt.log_level);
+	set_log_level(node);
 	node->clock = node_clock_make(rte_get_tsc_hz());
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	signal(SIGPIPE, SIG_IGN); /* whoever read our log may be gone */
-	if (open_port(node) == 0 && create_engines(node) == 0 && create_manager(node) == 0 &&
-		start_telemetry(node) == 0) {
+	if (open_port(node) == 0 && create_engines(node) == 0 && create_capture(node) == 0 &&
+		create_manager(node) == 0 && start_telemetry(node) == 0) {
 		run(node);
 		ran = true;
 	}

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "options.h"
+#include "capture.h"
 #include "config.h"
+#include "fields.h"
 #include "quote.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +14,9 @@
 enum option_id {
 	OPTION_CONFIG,
 	OPTION_CHECK_CONFIG,
+	OPTION_PRINT_CONFIG,
 	OPTION_NO_EXERCISE,
+	OPTION_PCAP,
 	OPTION_LOG_LEVEL,
 	OPTION_HELP,
 	OPTION_VERSION,
@@ -25,20 +30,15 @@ static const struct {
 } options[OPTION_COUNT] = {
 	[OPTION_CONFIG] = {"--config", "FILE", "configuration of this node (JSON)"},
 	[OPTION_CHECK_CONFIG] = {"--check-config", "FILE", "check a configuration and exit"},
+	[OPTION_PRINT_CONFIG] = {"--print-config", "FILE",
+		"print a configuration as it takes effect, and exit"},
 	[OPTION_NO_EXERCISE] = {"--no-exercise", NULL, "built-in clients leave their ports idle"},
+	[OPTION_PCAP] = {"--pcap", "FILE[,SIZE]",
+		"capture all frames; the latest SIZE bytes (64MiB) stay, in FILE and FILE.1"},
 	[OPTION_LOG_LEVEL] = {"--log-level", "LEVEL",
-		"error, warning, notice, info or debug; "
-		"default: info"},
+		"error, warning, notice, info or debug, instead of the configuration's"},
 	[OPTION_HELP] = {"--help", NULL, "show this text and exit"},
 	[OPTION_VERSION] = {"--version", NULL, "show the version and exit"},
-};
-
-static const char *const log_levels[] = {
-	[4] = "error",
-	[5] = "warning",
-	[6] = "notice",
-	[7] = "info",
-	[8] = "debug",
 };
 
 struct error {
@@ -78,10 +78,34 @@ set_file(struct node_options *out, enum node_action action, const char *value, s
 		return fail(e, "configuration file \"%s\" is one too many; allowed: one", value);
 	if (value[0] == '\0')
 		return fail(e, "%s: name of the configuration file is empty",
-			options[action == NODE_CHECK ? OPTION_CHECK_CONFIG : OPTION_CONFIG].name);
+			options[action == NODE_CHECK	       ? OPTION_CHECK_CONFIG
+					: action == NODE_PRINT ? OPTION_PRINT_CONFIG
+							       : OPTION_CONFIG]
+				.name);
 	out->config = value;
 	if (action != NODE_RUN)
 		out->action = action;
+	return 0;
+}
+
+static int
+set_pcap(struct node_options *out, const char *value, struct error *e)
+{
+	const char *comma = strrchr(value, ',');
+	size_t len = comma != NULL ? (size_t)(comma - value) : strlen(value);
+
+	if (out->pcap[0] != '\0')
+		return fail(e, "--pcap: \"%s\" is one too many; allowed: one", value);
+	if (len == 0 || len >= sizeof(out->pcap))
+		return fail(e, "--pcap: name of the file is empty or too long: \"%s\"", value);
+	if (comma != NULL && !node_parse_size(comma + 1, &out->pcap_bytes))
+		return fail(e, "--pcap: \"%s\" is not a number of bytes or a size such as 64MiB",
+			comma + 1);
+	if (out->pcap_bytes < CAPTURE_SIZE_MIN || out->pcap_bytes > CAPTURE_SIZE_MAX)
+		return fail(e, "--pcap: size %s is out of range; allowed: 256KiB to 1TiB",
+			comma + 1);
+	memcpy(out->pcap, value, len);
+	out->pcap[len] = '\0';
 	return 0;
 }
 
@@ -95,12 +119,16 @@ set_option(struct node_options *out, enum option_id id, const char *value, struc
 		return set_file(out, NODE_RUN, value, e);
 	case OPTION_CHECK_CONFIG:
 		return set_file(out, NODE_CHECK, value, e);
+	case OPTION_PRINT_CONFIG:
+		return set_file(out, NODE_PRINT, value, e);
 	case OPTION_NO_EXERCISE:
 		out->exercise = false;
 		return 0;
+	case OPTION_PCAP:
+		return set_pcap(out, value, e);
 	case OPTION_LOG_LEVEL:
-		for (i = 0; i < sizeof(log_levels) / sizeof(log_levels[0]); i++) {
-			if (log_levels[i] != NULL && strcmp(log_levels[i], value) == 0) {
+		for (i = 0; i < NODE_LOG_LEVELS; i++) {
+			if (strcmp(node_log_levels[i], value) == 0) {
 				out->log_level = (int)i;
 				return 0;
 			}
@@ -136,7 +164,8 @@ split(int argc, char **argv, int *eal_argc, int *first, struct error *e)
 		enum option_id id = find_option(argv[i], &value);
 
 		/* EAL has --help, --version and --log-level of its own */
-		if (id == OPTION_CONFIG || id == OPTION_CHECK_CONFIG || id == OPTION_NO_EXERCISE)
+		if (id != OPTION_HELP && id != OPTION_VERSION && id != OPTION_LOG_LEVEL &&
+			id != OPTION_COUNT)
 			return fail(e, "%s belongs after \"--\"; before it are EAL arguments",
 				options[id].name);
 	}
@@ -152,7 +181,12 @@ node_options_parse(int argc, char **argv, struct node_options *out, char *err, s
 	struct error e = {.text = err, .len = err_len};
 	int i, rc, first;
 
-	*out = (struct node_options){.action = NODE_RUN, .exercise = true, .log_level = 7};
+	*out = (struct node_options){
+		.action = NODE_RUN,
+		.exercise = true,
+		.log_level = -1,
+		.pcap_bytes = CAPTURE_SIZE_DEFAULT,
+	};
 	err[0] = '\0';
 	rc = split(argc, argv, &out->eal_argc, &first, &e);
 	for (i = first; rc == 0 && i < argc; i++) {
@@ -180,14 +214,26 @@ print_help(FILE *out)
 
 	fprintf(out,
 		"Usage: ccm-node [EAL arguments] -- --config FILE [options]\n"
-		"       ccm-node --help | --version | --check-config FILE\n\n");
+		"       ccm-node --help | --version | --check-config FILE | --print-config "
+		"FILE\n\n");
 	for (id = 0; id < OPTION_COUNT; id++)
-		fprintf(out, "  %-14s %-5s  %s\n", options[id].name,
+		fprintf(out, "  %-15s %-11s  %s\n", options[id].name,
 			options[id].value != NULL ? options[id].value : "", options[id].help);
 }
 
 static int
-check_config(const char *path, FILE *out, FILE *err)
+print_config(const struct node_config *cfg, FILE *out)
+{
+	json_t *json = node_config_json(cfg);
+	int rc = json == NULL ? -1 : json_dumpf(json, out, JSON_INDENT(2));
+
+	json_decref(json);
+	return rc != 0 || fputc('\n', out) == EOF || fflush(out) != 0 ? -EIO : 0;
+}
+
+/* Check a configuration, and say ok or print it. */
+static int
+show_config(const char *path, bool print, FILE *out, FILE *err)
 {
 	struct node_config *cfg = malloc(sizeof(*cfg));
 	struct node_config_error error;
@@ -198,6 +244,8 @@ check_config(const char *path, FILE *out, FILE *err)
 		fprintf(err, "ccm-node: out of memory\n");
 	} else if ((rc = node_config_load(path, cfg, &error)) != 0) {
 		fprintf(err, "%s\n", error.text);
+	} else if (print) {
+		rc = print_config(cfg, out);
 	} else {
 		node_config_summary(cfg, text, sizeof(text));
 		fprintf(out, "%s: ok\n%s\n", path, text);
@@ -217,7 +265,8 @@ node_options_act(const struct node_options *opt, FILE *out, FILE *err)
 		fprintf(out, "ccm-node %s\n", CCM_PROGRAM_VERSION);
 		return EXIT_SUCCESS;
 	case NODE_CHECK:
-		return check_config(opt->config, out, err);
+	case NODE_PRINT:
+		return show_config(opt->config, opt->action == NODE_PRINT, out, err);
 	case NODE_RUN:
 		break;
 	}

@@ -47,6 +47,16 @@ tel_put_text(struct tel_object *o, const char *name, const char *text)
 }
 
 void
+tel_put_part(struct tel_object *o, const char *name, const char *text, size_t len)
+{
+	char part[RTE_TEL_MAX_STRING_LEN];
+
+	snprintf(part, sizeof(part), "%.*s", (int)len, text);
+	if (take(o, name, 2 * strlen(part) + 2)) /* quotes need escapes */
+		rte_tel_data_add_dict_string(o->data, name, part);
+}
+
+void
 tel_put_format(struct tel_object *o, const char *name, const char *format, ...)
 {
 	char text[TEL_KEY_LEN];

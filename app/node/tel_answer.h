@@ -64,6 +64,9 @@ void tel_put_text(struct tel_object *o, const char *name, const char *text);
 void tel_put_format(struct tel_object *o, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The first len bytes of a text, or all of it; len: 126 at most. */
+void tel_put_part(struct tel_object *o, const char *name, const char *text, size_t len);
+
 /* Numbers of 64 bits that are no counts: JSON readers take numbers for doubles. */
 void tel_put_hex(struct tel_object *o, const char *name, uint64_t value);
 void tel_put_mac(struct tel_object *o, const char *name, const uint8_t mac[6]);
@@ -110,6 +113,9 @@ const char *tel_answer_timing(struct tel_object *top, const struct tel_args *arg
 const char *tel_answer_exercise(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_boot(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_boot_stage(struct tel_object *top, const struct tel_args *args);
+const char *tel_answer_config(struct tel_object *top, const struct tel_args *args);
+const char *tel_answer_reload(struct tel_object *top, const struct tel_args *args);
+const char *tel_answer_capture(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_stats(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_drops(struct tel_object *top, const struct tel_args *args);
 const char *tel_answer_qps(struct tel_object *top, const struct tel_args *args);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,19 @@ tel_answer_boot_stage(struct tel_object *top, const struct tel_args *args)
 	return NULL;
 }
 
+/* The only sign of a control core that stands still between two turns: its snapshots stay. */
+static void
+put_control_age(struct tel_object *top)
+{
+	uint64_t last = atomic_load_explicit(app_source->control_ns, memory_order_relaxed);
+
+	if (last == 0)
+		tel_put_int(top, "control_age_ms", -1);
+	else
+		tel_put_u64(top, "control_age_ms",
+			tel_elapsed_ns(app_source->now_ns(), last) / 1000000);
+}
+
 const char *
 tel_answer_status(struct tel_object *top, const struct tel_args *args)
 {
@@ -161,6 +175,7 @@ tel_answer_status(struct tel_object *top, const struct tel_args *args)
 	tel_put_u64(top, "partners", cfg->n_partners);
 	tel_put_u64(top, "partners_up", up);
 	tel_put_u64(top, "uptime_s", up_ns / 1000000000);
+	put_control_age(top);
 	tel_put_u64(top, "pid", (uint64_t)getpid());
 	tel_put_text(top, "version", CCM_PROGRAM_VERSION);
 	return NULL;

@@ -7,11 +7,13 @@
 
 #include <stdint.h>
 
+struct capture;
 struct ccm;
 struct data_lcore;
 struct exercise;
 struct node_boot;
 struct node_config;
+struct node_reload;
 struct remu_engine;
 struct remu_port;
 
@@ -25,8 +27,14 @@ struct telemetry_source {
 	const struct remu_port *port;
 	const struct exercise *exercise;
 	struct node_boot *boot;
+	struct node_reload *reload;
+	const struct capture *capture; /* NULL: frames are not captured */
+	const char *capture_file;
+	uint64_t capture_bytes;
 	uint64_t (*now_ns)(void); /* the clock that ccm_poll() gets; from any thread */
 	uint64_t start_ns;
+	const _Atomic uint64_t
+		*control_ns; /* when the control core began its last turn; 0: not yet */
 };
 
 /* Register all commands, once per process. Returns 0 or a negative errno. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tests of telemetry.py and stop_thread.py."""
+"""Tests of telemetry.py, stop_thread.py and run_docs.py."""
 import json
 import os
 import shutil
@@ -204,6 +204,60 @@ class StopThreadTest(unittest.TestCase):
         for args in (("--tid", 1, self.process.pid), ("--name", "nobody", self.process.pid)):
             status, out, err = self.finish(self.stop(*args, 1))
             self.assertEqual((status, out, err.count("\n")), (1, "", 1), err)
+
+
+class RunDocsTest(unittest.TestCase):
+    """What a document's command may get wrong is found."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def run_docs(self, text):
+        path = os.path.join(self.folder, "doc.md")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        with open(os.path.join(self.folder, "script"), "w", encoding="utf-8") as file:
+            file.write("meson setup x\n")
+        done = subprocess.run(
+            [os.path.join(HERE, "run_docs.py"), "--root", self.folder, "--build", "/nowhere",
+             "--sandbox", self.folder, path],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        self.assertEqual(done.stderr, "")
+        return done.returncode, done.stdout
+
+    def block(self, comment, text, language="sh"):
+        return self.run_docs(f"x\n\n{comment}\n```{language}\n{text}\n```\n")
+
+    def test_as_told(self):
+        rows = (
+            ("<!-- run -->", "true"), ("<!-- run: for 1 s -->", "sleep 100"), ("<!-- run: background -->", "sleep 100"),
+            ("<!-- run: any status to 2 -->", "true\nfalse"), ("<!-- run by: script -->", "meson setup build"),
+            ("<!-- not run: needs a NIC -->", "reboot"), ("<!-- run: until status 1 -->", "false"),
+            ("  <!-- run -->", "true &&\\\n  true"),
+        )  # fmt: skip
+        for comment, text in rows:
+            status, out = self.block(comment, text)
+            self.assertEqual(status, 0, out)
+        self.assertEqual(self.block("", "reboot", "text")[0], 0)
+        self.assertIn("1 blocks run, 0 run elsewhere, 0 not run", self.block("<!-- run -->", "true")[1])
+
+    def test_not_as_told(self):
+        rows = (
+            ("", "true", "no comment"), ("<!-- runs -->", "true", "no comment"), ("<!-- run: well -->", "true", "understood"),
+            ("<!-- run -->", "false", "status 1"), ("<!-- run -->", "false | true", "status 1"),
+            ("<!-- run -->", "false\ntrue", "status 1"), ("<!-- run: for 1 s -->", "true", "status 0"),
+            ("<!-- run: background -->", "false", "has ended"), ("<!-- run: any status to 2 -->", "true\nexit 3", "status 3"),
+            ("<!-- run by: script -->", "meson compile", "does not run"), ("<!-- not run: no -->", "true", "no reason"),
+        )  # fmt: skip
+        for comment, text, why in rows:
+            text = text if "background" not in comment else "sh -c 'exit 1'"
+            status, out = self.run_docs(f"{comment}\n```sh\n{text}\n```\n<!-- run -->\n```sh\nsleep 0.5\n```\n")
+            self.assertEqual(status, 1, (comment, text, out))
+            self.assertIn(why, out)
+        self.assertEqual(self.run_docs("```\nreboot\n```\n")[0], 1)
+        self.assertEqual(self.run_docs("<!-- run -->\n\n```sh\ntrue\n```\n")[0], 1)
 
 
 if __name__ == "__main__":

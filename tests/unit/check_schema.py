@@ -67,12 +67,34 @@ def problem(validator, path):
     return f"schema: {error.message[:80]}" if error else None
 
 
+def check_list(root):
+    """Each of the 43 numbered kinds of bad configuration is tried somewhere."""
+    unit = (root / "tests/unit/test_config.c").read_text(encoding="utf-8")
+    smoke = (root / "tests/smoke/60_bad_config.sh").read_text(encoding="utf-8")
+    failures, numbers = [], []
+    for line in (root / "tests/data/config/list.tsv").read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        number, _, places = line.split("\t")
+        numbers.append(int(number))
+        for place in places.split():
+            where, _, name = place.rpartition(":")
+            there = {
+                "": (root / f"tests/data/config/bad/{name}.json").exists() and f'{{"{name}",' in unit,
+                "unit": f"cmocka_unit_test({name})" in unit,
+                "smoke": name in smoke,
+            }[where]
+            failures += [] if there else [f"list.tsv: {number}: {place} is not there"]
+    return failures + ([] if numbers == list(range(1, 44)) else [f"list.tsv: numbers {numbers}"])
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
     schema = json.loads((root / "config/ccm.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft7Validator.check_schema(schema)
     validator = jsonschema.Draft7Validator(schema)
     good = sorted((root / "config").glob("node-*.json"))
+    good += sorted((root / "config/examples").glob("*.json"))
     good += sorted((root / "tests/data/config/good").glob("*.json"))
     bad = sorted((root / "tests/data/config/bad").glob("*.json"))
     failures = []
@@ -86,6 +108,7 @@ def main():
             failures.append(f"{path}: accepted")
         if found is not None and path.stem in NOT_EXPRESSIBLE:
             failures.append(f"{path}: refused after all: {found}")
+    failures += check_list(root)
     names = {path.stem for path in bad}
     failures += [f"{name}: no such bad file" for name in sorted(NOT_EXPRESSIBLE - names)]
     if len(good) < 7 or len(bad) < 100:

@@ -8,12 +8,13 @@
  * start), keys of two regions being equal (a configuration has one key, the others follow it).
  */
 #include "config.h"
+#include "place.h"
 #include "quote.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -47,7 +48,7 @@
 #define PARTNERS "a list of 1 to 64 objects"
 #define ROLE "storage or application"
 #define ROOT_KEYS "node, port, bootstrap, partners, clients, boot_stages, timing, protocol"
-#define NODE_KEYS "id, name, cluster, role, memory_limit"
+#define NODE_KEYS "id, name, cluster, role, memory_limit, log_level"
 #define PARTNER_KEYS "id, mac, ip, qpn, remote_qpn, va, rkey, slot_rkey, directory_rkey"
 
 /*
@@ -58,212 +59,234 @@
  */
 static const struct {
 	const char *file;
-	const char *at; /* key path, "line:column", or NULL: the file as a whole */
+	const char *place; /* line:column */
+	const char *at;	   /* key path; NULL: the text as a whole, or its syntax */
 	const char *what;
 	const char *allowed; /* NULL: syntax */
 } bad[] = {
 	/* 1 */
-	{"empty", NULL, "is empty", "a JSON object"},
+	{"empty", "1:1", NULL, "is empty", "a JSON object"},
 	/* 5 */
-	{"nul-byte", "2:31", "NUL byte; allowed: JSON text", NULL},
-	{"nul-escape", "2:37", "escaped NUL in a string", NULL},
+	{"nul-byte", "2:31", NULL, "NUL byte; allowed: JSON text", NULL},
+	{"nul-escape", "2:37", NULL, "escaped NUL in a string", NULL},
 	/* 6 */
-	{"truncated", "4:53", "premature end of input near '\"0xc0de0001'", NULL},
+	{"truncated", "4:53", NULL, "premature end of input near '\"0xc0de0001'", NULL},
 	/* 7 */
-	{"trailing-comma", "2:51", "string or '}' expected near '}'", NULL},
+	{"trailing-comma", "2:51", NULL, "string or '}' expected near '}'", NULL},
 	/* 8 */
-	{"comment", "2:3", "string or '}' expected near '/'", NULL},
-	{"trailing-garbage", "9:1", "end of file expected near '{'", NULL},
+	{"comment", "2:3", NULL, "string or '}' expected near '/'", NULL},
+	{"trailing-garbage", "9:1", NULL, "end of file expected near '{'", NULL},
 	/* 9 */
-	{"duplicate-key", "2:24", "duplicate object key near '\"id\"'", NULL},
+	{"duplicate-key", "2:24", NULL, "duplicate object key near '\"id\"'", NULL},
 	/* 10; a UDP port is no key */
-	{"unknown-key", "nodes", "unknown key", ROOT_KEYS},
-	{"unknown-key-in-partner", "partners[0].remote-qpn", "unknown key", PARTNER_KEYS},
-	{"unknown-key-udp-port", "port.udp_port", "unknown key", "mac, ip, mtu, arp"},
-	{"unknown-key-unprintable", "node.a\\x0ab\\x1b[31m\\xc3\\xa9", "unknown key", NODE_KEYS},
-	{"unknown-key-long", "node.kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk...", "unknown key",
+	{"unknown-key", "8:3", "nodes", "unknown key", ROOT_KEYS},
+	{"unknown-key-in-partner", "6:141", "partners[0].remote-qpn", "unknown key", PARTNER_KEYS},
+	{"unknown-key-udp-port", "3:59", "port.udp_port", "unknown key", "mac, ip, mtu, arp"},
+	{"unknown-key-unprintable", "2:52", "node.a\\x0ab\\x1b[31m\\xc3\\xa9", "unknown key",
 		NODE_KEYS},
+	{"unknown-key-long", "2:52", "node.kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk...",
+		"unknown key", NODE_KEYS},
+	/* a comment is a string */
+	{"comment-key-number", "2:24", "node.$comment", "7 is not a string", "any string"},
+	{"comment-key-in-list", "9:61", "clients[0].$comment", "a list is not a string",
+		"any string"},
 	/* 11 */
-	{"array-as-root", NULL, "is a list", "a JSON object"},
-	{"string-as-root", "1:6", "'[' or '{' expected near '\"node\"'", NULL},
+	{"array-as-root", "1:1", NULL, "is a list", "a JSON object"},
+	{"string-as-root", "1:6", NULL, "'[' or '{' expected near '\"node\"'", NULL},
 	/* 14 */
-	{"bad-utf8", "2:30", "unable to decode byte 0xff near '\"a'", NULL},
+	{"bad-utf8", "2:30", NULL, "unable to decode byte 0xff near '\"a'", NULL},
 	/* 15 */
-	{"byte-order-mark", "1:1", "byte order mark; allowed: UTF-8 without one", NULL},
+	{"byte-order-mark", "1:1", NULL, "byte order mark; allowed: UTF-8 without one", NULL},
 	/* 16 */
-	{"node-missing", "node", "missing", "an object"},
-	{"node-not-an-object", "node", "a list is not an object", "an object"},
-	{"node-null", "node", "null is not an object", "an object"},
-	{"id-missing", "node.id", "missing", ID},
+	{"node-missing", "1:1", "node", "missing", "an object"},
+	{"node-not-an-object", "2:11", "node", "a list is not an object", "an object"},
+	{"node-null", "2:11", "node", "null is not an object", "an object"},
+	{"id-missing", "2:11", "node.id", "missing", ID},
 	/* 17 */
-	{"id-negative", "node.id", "-1 is out of range", ID},
-	{"id-zero", "node.id", "0 is out of range", ID},
+	{"id-negative", "2:18", "node.id", "-1 is out of range", ID},
+	{"id-zero", "2:18", "node.id", "0 is out of range", ID},
 	/* 18 */
-	{"id-65536", "node.id", "65536 is out of range", ID},
+	{"id-65536", "2:18", "node.id", "65536 is out of range", ID},
 	/* 19 and huge numbers, NaN */
-	{"id-fraction", "node.id", "1.5 is not an integer", ID},
-	{"id-real", "node.id", "1.0 is not an integer", ID},
+	{"id-fraction", "2:18", "node.id", "1.5 is not an integer", ID},
+	{"id-real", "2:18", "node.id", "1.0 is not an integer", ID},
 	/* 20 */
-	{"id-string", "node.id", "\"1\" is not an integer", ID},
-	{"id-true", "node.id", "true is not an integer", ID},
-	{"id-1e400", "2:22", "real number overflow near '1e400'", NULL},
-	{"id-huge-integer", "2:37", "too big integer near '99999999999999999999'", NULL},
-	{"id-nan", "2:20", "invalid token near 'NaN'", NULL},
-	{"name-empty", "node.name", "\"\" is not a name", NAME},
-	{"name-too-long", "node.name", "\"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\" is not a name", NAME},
-	{"name-space", "node.name", "\"node a\" is not a name", NAME},
-	{"name-quote", "node.name", "\"node\"a\" is not a name", NAME},
-	{"name-slash", "node.name", "\"node/a\" is not a name", NAME},
-	{"name-comma", "node.name", "\"a,b\" is not a name", NAME},
-	{"name-unprintable", "node.name", "\"a\\x0ab\\x1b[31m\\xc3\\xa9\\\\\" is not a name", NAME},
-	{"name-long", "node.name",
+	{"id-string", "2:18", "node.id", "\"1\" is not an integer", ID},
+	{"id-true", "2:18", "node.id", "true is not an integer", ID},
+	{"id-1e400", "2:22", NULL, "real number overflow near '1e400'", NULL},
+	{"id-huge-integer", "2:37", NULL, "too big integer near '99999999999999999999'", NULL},
+	{"id-nan", "2:20", NULL, "invalid token near 'NaN'", NULL},
+	{"name-empty", "2:29", "node.name", "\"\" is not a name", NAME},
+	{"name-too-long", "2:29", "node.name", "\"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\" is not a name",
+		NAME},
+	{"name-space", "2:29", "node.name", "\"node a\" is not a name", NAME},
+	{"name-quote", "2:29", "node.name", "\"node\"a\" is not a name", NAME},
+	{"name-slash", "2:29", "node.name", "\"node/a\" is not a name", NAME},
+	{"name-comma", "2:29", "node.name", "\"a,b\" is not a name", NAME},
+	{"name-unprintable", "2:29", "node.name",
+		"\"a\\x0ab\\x1b[31m\\xc3\\xa9\\\\\" is not a name", NAME},
+	{"name-long", "2:29", "node.name",
 		"\"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn...\" is not a name", NAME},
-	{"cluster-missing", "node.cluster", "missing", NAME},
-	{"role-unknown", "node.role", "\"client\" is unknown", ROLE},
-	{"role-number", "node.role", "0 is not a string", ROLE},
-	{"partners-missing", "partners", "missing", PARTNERS},
-	{"partners-empty", "partners", "has 0 elements", PARTNERS},
-	{"partners-not-a-list", "partners", "an object is not a list", PARTNERS},
-	{"partner-not-an-object", "partners[0]", "7 is not an object", "an object"},
-	{"partners-65", "partners", "has 65 elements", PARTNERS},
-	{"partner-key-missing", "partners[1].rkey", "missing", RKEY},
+	{"cluster-missing", "2:11", "node.cluster", "missing", NAME},
+	{"role-unknown", "2:60", "node.role", "\"client\" is unknown", ROLE},
+	{"role-number", "2:60", "node.role", "0 is not a string", ROLE},
+	{"log-level-unknown", "2:65", "node.log_level", "\"loud\" is unknown",
+		"error or warning or notice or info or debug"},
+	{"partners-missing", "1:1", "partners", "missing", PARTNERS},
+	{"partners-empty", "5:15", "partners", "has 0 elements", PARTNERS},
+	{"partners-not-a-list", "5:15", "partners", "an object is not a list", PARTNERS},
+	{"partner-not-an-object", "5:16", "partners[0]", "7 is not an object", "an object"},
+	{"partners-65", "1:176", "partners", "has 65 elements", PARTNERS},
+	{"partner-key-missing", "7:5", "partners[1].rkey", "missing", RKEY},
 	/* 21 */
-	{"partner-id-own", "partners[0].id", "1 is this node's own node.id", PARTNER_ID},
+	{"partner-id-own", "6:12", "partners[0].id", "1 is this node's own node.id", PARTNER_ID},
 	/* 22 */
-	{"partner-id-twice", "partners[1].id", "2 is also in partners[0]", PARTNER_ID},
+	{"partner-id-twice", "7:12", "partners[1].id", "2 is also in partners[0]", PARTNER_ID},
 	/* 26 */
-	{"partner-mac-own", "partners[0].mac", "\"02:00:00:00:00:01\" is this node's own port.mac",
-		PARTNER_MAC},
-	{"partner-mac-twice", "partners[1].mac", "\"02:00:00:00:00:02\" is also in partners[0]",
-		PARTNER_MAC},
-	{"partner-ip-own", "partners[0].ip", "\"192.0.2.1\" is this node's own port.ip",
+	{"partner-mac-own", "6:22", "partners[0].mac",
+		"\"02:00:00:00:00:01\" is this node's own port.mac", PARTNER_MAC},
+	{"partner-mac-twice", "7:22", "partners[1].mac",
+		"\"02:00:00:00:00:02\" is also in partners[0]", PARTNER_MAC},
+	{"partner-ip-own", "6:49", "partners[0].ip", "\"192.0.2.1\" is this node's own port.ip",
 		PARTNER_IP},
-	{"partner-ip-twice", "partners[1].ip", "\"192.0.2.2\" is also in partners[0]", PARTNER_IP},
+	{"partner-ip-twice", "7:49", "partners[1].ip", "\"192.0.2.2\" is also in partners[0]",
+		PARTNER_IP},
 	/* 23 */
-	{"mac-5-octets", "port.mac", "\"02:00:00:00:01\" is not a unicast MAC address", MAC},
-	{"mac-dashes", "port.mac", "\"02-00-00-00-00-01\" is not a unicast MAC address", MAC},
-	{"mac-not-hex", "port.mac", "\"02:00:00:00:00:0g\" is not a unicast MAC address", MAC},
+	{"mac-5-octets", "3:19", "port.mac", "\"02:00:00:00:01\" is not a unicast MAC address",
+		MAC},
+	{"mac-dashes", "3:19", "port.mac", "\"02-00-00-00-00-01\" is not a unicast MAC address",
+		MAC},
+	{"mac-not-hex", "3:19", "port.mac", "\"02:00:00:00:00:0g\" is not a unicast MAC address",
+		MAC},
 	/* 24 */
-	{"mac-multicast", "port.mac", "\"03:00:00:00:00:01\" is not a unicast MAC address", MAC},
+	{"mac-multicast", "3:19", "port.mac", "\"03:00:00:00:00:01\" is not a unicast MAC address",
+		MAC},
 	/* 25 */
-	{"mac-zero", "port.mac", "\"00:00:00:00:00:00\" is not a unicast MAC address", MAC},
-	{"mac-broadcast", "port.mac", "\"ff:ff:ff:ff:ff:ff\" is not a unicast MAC address", MAC},
-	{"mac-number", "port.mac", "2 is not a string", MAC},
-	{"partner-mac-multicast", "partners[0].mac",
+	{"mac-zero", "3:19", "port.mac", "\"00:00:00:00:00:00\" is not a unicast MAC address", MAC},
+	{"mac-broadcast", "3:19", "port.mac", "\"ff:ff:ff:ff:ff:ff\" is not a unicast MAC address",
+		MAC},
+	{"mac-number", "3:19", "port.mac", "2 is not a string", MAC},
+	{"partner-mac-multicast", "6:22", "partners[0].mac",
 		"\"01:00:5e:00:00:01\" is not a unicast MAC address", PARTNER_MAC},
-	{"partner-mac-zero", "partners[0].mac",
+	{"partner-mac-zero", "6:22", "partners[0].mac",
 		"\"00:00:00:00:00:00\" is not a unicast MAC address", PARTNER_MAC},
 	/* 27 */
-	{"ip-malformed", "port.ip", "\"192.0.2\" is not a unicast IPv4 address", IP},
-	{"ip-octet-256", "port.ip", "\"192.0.2.256\" is not a unicast IPv4 address", IP},
-	{"ip-leading-zero", "port.ip", "\"192.0.02.1\" is not a unicast IPv4 address", IP},
-	{"ip-v6", "port.ip", "\"2001:db8::1\" is not a unicast IPv4 address", IP},
+	{"ip-malformed", "3:46", "port.ip", "\"192.0.2\" is not a unicast IPv4 address", IP},
+	{"ip-octet-256", "3:46", "port.ip", "\"192.0.2.256\" is not a unicast IPv4 address", IP},
+	{"ip-leading-zero", "3:46", "port.ip", "\"192.0.02.1\" is not a unicast IPv4 address", IP},
+	{"ip-v6", "3:46", "port.ip", "\"2001:db8::1\" is not a unicast IPv4 address", IP},
 	/* 28 */
-	{"ip-multicast", "port.ip", "\"224.0.0.1\" is not a unicast IPv4 address", IP},
-	{"ip-zero", "port.ip", "\"0.0.0.0\" is not a unicast IPv4 address", IP},
-	{"ip-broadcast", "port.ip", "\"255.255.255.255\" is not a unicast IPv4 address", IP},
-	{"ip-loopback", "port.ip", "\"127.0.0.1\" is not a unicast IPv4 address", IP},
-	{"partner-ip-multicast", "partners[0].ip", "\"239.1.2.3\" is not a unicast IPv4 address",
-		PARTNER_IP},
-	{"partner-ip-zero", "partners[0].ip", "\"0.0.0.0\" is not a unicast IPv4 address",
+	{"ip-multicast", "3:46", "port.ip", "\"224.0.0.1\" is not a unicast IPv4 address", IP},
+	{"ip-zero", "3:46", "port.ip", "\"0.0.0.0\" is not a unicast IPv4 address", IP},
+	{"ip-broadcast", "3:46", "port.ip", "\"255.255.255.255\" is not a unicast IPv4 address",
+		IP},
+	{"ip-loopback", "3:46", "port.ip", "\"127.0.0.1\" is not a unicast IPv4 address", IP},
+	{"partner-ip-multicast", "6:49", "partners[0].ip",
+		"\"239.1.2.3\" is not a unicast IPv4 address", PARTNER_IP},
+	{"partner-ip-zero", "6:49", "partners[0].ip", "\"0.0.0.0\" is not a unicast IPv4 address",
 		PARTNER_IP},
 	/* 29 */
-	{"qpn-0", "partners[0].qpn", "0 is out of range", QPN},
-	{"qpn-1", "partners[1].qpn", "1 is out of range", QPN},
-	{"qpn-multicast", "partners[0].qpn", "\"0xffffff\" is out of range", QPN},
+	{"qpn-0", "6:69", "partners[0].qpn", "0 is out of range", QPN},
+	{"qpn-1", "7:69", "partners[1].qpn", "1 is out of range", QPN},
+	{"qpn-multicast", "6:69", "partners[0].qpn", "\"0xffffff\" is out of range", QPN},
 	/* 30 */
-	{"qpn-25-bits", "partners[0].qpn", "\"0x1000000\" is out of range", QPN},
-	{"qpn-decimal-too-large", "partners[0].qpn", "\"16777215\" is out of range", QPN},
-	{"qpn-65-bits", "partners[0].qpn", "\"0x10000000000000000\" is out of range", QPN},
-	{"qpn-octal", "partners[0].qpn", "\"0400\" is not an integer or a string such as \"0x100\"",
-		QPN},
-	{"qpn-words", "partners[0].qpn",
+	{"qpn-25-bits", "6:69", "partners[0].qpn", "\"0x1000000\" is out of range", QPN},
+	{"qpn-decimal-too-large", "6:69", "partners[0].qpn", "\"16777215\" is out of range", QPN},
+	{"qpn-65-bits", "6:69", "partners[0].qpn", "\"0x10000000000000000\" is out of range", QPN},
+	{"qpn-octal", "6:69", "partners[0].qpn",
+		"\"0400\" is not an integer or a string such as \"0x100\"", QPN},
+	{"qpn-words", "6:69", "partners[0].qpn",
 		"\"0x100 \" is not an integer or a string such as \"0x100\"", QPN},
 	/* 31 */
-	{"qpn-twice", "partners[1].qpn", "256 is also in partners[0]", QPN},
-	{"remote-qpn-1", "partners[0].remote_qpn", "\"0x1\" is out of range", "2 to 0xfffffe"},
-	{"remote-qpn-25-bits", "partners[0].remote_qpn", "16777216 is out of range",
+	{"qpn-twice", "7:69", "partners[1].qpn", "256 is also in partners[0]", QPN},
+	{"remote-qpn-1", "6:92", "partners[0].remote_qpn", "\"0x1\" is out of range",
+		"2 to 0xfffffe"},
+	{"remote-qpn-25-bits", "6:92", "partners[0].remote_qpn", "16777216 is out of range",
 		"2 to 0xfffffe"},
 	/* 32 */
-	{"rkey-0", "bootstrap.rkey", "0 is out of range", RKEY},
-	{"rkey-overflow", "bootstrap.rkey", "\"0xfffffffe\" is out of range", RKEY},
-	{"partner-rkey-0", "partners[0].rkey", "\"0x0\" is out of range", RKEY},
-	{"partner-rkey-33-bits", "partners[0].rkey", "\"0x100000000\" is out of range", RKEY},
+	{"rkey-0", "4:43", "bootstrap.rkey", "0 is out of range", RKEY},
+	{"rkey-overflow", "4:43", "bootstrap.rkey", "\"0xfffffffe\" is out of range", RKEY},
+	{"partner-rkey-0", "6:127", "partners[0].rkey", "\"0x0\" is out of range", RKEY},
+	{"partner-rkey-33-bits", "6:127", "partners[0].rkey", "\"0x100000000\" is out of range",
+		RKEY},
 	/* 33 */
-	{"va-unaligned", "bootstrap.va", "\"0x100800\" is not aligned", VA},
-	{"va-0", "bootstrap.va", "0 is out of range", VA},
-	{"va-negative", "bootstrap.va", "-20480 is out of range", VA},
-	{"va-wraps", "bootstrap.va", "\"0xffffffffffffc000\" is out of range", VA},
-	{"partner-va-unaligned", "partners[0].va", "4097 is not aligned", VA},
+	{"va-unaligned", "4:23", "bootstrap.va", "\"0x100800\" is not aligned", VA},
+	{"va-0", "4:23", "bootstrap.va", "0 is out of range", VA},
+	{"va-negative", "4:23", "bootstrap.va", "-20480 is out of range", VA},
+	{"va-wraps", "4:23", "bootstrap.va", "\"0xffffffffffffc000\" is out of range", VA},
+	{"partner-va-unaligned", "6:107", "partners[0].va", "4097 is not aligned", VA},
 	/* 34 */
-	{"mtu-575", "port.mtu", "575 is out of range", "576 to 9216"},
-	{"mtu-9217", "port.mtu", "9217 is out of range", "576 to 9216"},
-	{"boot-stage-without-name", "boot_stages[0].name", "missing",
+	{"mtu-575", "3:66", "port.mtu", "575 is out of range", "576 to 9216"},
+	{"mtu-9217", "3:66", "port.mtu", "9217 is out of range", "576 to 9216"},
+	{"boot-stage-without-name", "8:19", "boot_stages[0].name", "missing",
 		"1 to 31 of A-Z a-z 0-9 . _ -, each once"},
-	{"boot-stage-twice", "boot_stages[1].name", "\"kernel\" is also in boot_stages[0]",
+	{"boot-stage-twice", "8:48", "boot_stages[1].name", "\"kernel\" is also in boot_stages[0]",
 		"1 to 31 of A-Z a-z 0-9 . _ -, each once"},
-	{"boot-stage-budget", "boot_stages[0].budget_ms", "86400001 is out of range",
+	{"boot-stage-budget", "8:51", "boot_stages[0].budget_ms", "86400001 is out of range",
 		"0 to 86400000"},
-	{"boot-stages-too-many", "boot_stages", "has 33 elements", "a list of 0 to 32 objects"},
-	{"arp-number", "port.arp", "1 is not a boolean", "true or false"},
-	{"arp-string", "port.arp", "\"on\" is not a boolean", "true or false"},
-	{"slot-rkey-0", "partners[0].slot_rkey", "0 is out of range", "1 to 0xffffffff"},
-	{"directory-rkey-33-bits", "partners[0].directory_rkey", "\"0x100000000\" is out of range",
-		"1 to 0xffffffff"},
+	{"boot-stages-too-many", "8:18", "boot_stages", "has 33 elements",
+		"a list of 0 to 32 objects"},
+	{"arp-number", "3:66", "port.arp", "1 is not a boolean", "true or false"},
+	{"arp-string", "3:66", "port.arp", "\"on\" is not a boolean", "true or false"},
+	{"slot-rkey-0", "6:154", "partners[0].slot_rkey", "0 is out of range", "1 to 0xffffffff"},
+	{"directory-rkey-33-bits", "6:159", "partners[0].directory_rkey",
+		"\"0x100000000\" is out of range", "1 to 0xffffffff"},
 	/* 35 */
-	{"retry-us-0", "timing.retry_us", "0 is out of range", "20 to 1000000"},
-	{"retry-cnt-8", "timing.retry_cnt", "8 is out of range", "0 to 7"},
-	{"dead-after-too-long", "timing.dead_after_us", "100000001 is out of range",
+	{"retry-us-0", "8:26", "timing.retry_us", "0 is out of range", "20 to 1000000"},
+	{"retry-cnt-8", "8:27", "timing.retry_cnt", "8 is out of range", "0 to 7"},
+	{"dead-after-too-long", "8:31", "timing.dead_after_us", "100000001 is out of range",
 		"300 to 100000000"},
-	{"beat-0", "timing.beat_us", "0 is out of range", "100 to 10000000"},
+	{"beat-0", "8:25", "timing.beat_us", "0 is out of range", "100 to 10000000"},
 	/* 36 */
-	{"beat-equals-dead-after", "timing.dead_after_us",
+	{"beat-equals-dead-after", "8:49", "timing.dead_after_us",
 		"10000 is less than 3 times beat_us (10000)", "30000 to 100000000"},
-	{"beat-too-slow", "timing.dead_after_us", "2999 is less than 3 times beat_us (1000)",
-		"3000 to 100000000"},
-	{"retries-reach-dead-after", "timing.retry_us",
+	{"beat-too-slow", "8:48", "timing.dead_after_us",
+		"2999 is less than 3 times beat_us (1000)", "3000 to 100000000"},
+	{"retries-reach-dead-after", "8:66", "timing.retry_us",
 		"1000, sent 8 times, is not less than dead_after_us (8000): one lost request "
 		"would look like a dead partner",
 		"20 to 999"},
-	{"retry-equals-dead-after", "timing.retry_us", "3000 is not less than dead_after_us (3000)",
-		"20 to 2999"},
-	{"search-below-beat", "timing.search_us", "999 is less than beat_us (1000)",
+	{"retry-equals-dead-after", "8:49", "timing.retry_us",
+		"3000 is not less than dead_after_us (3000)", "20 to 2999"},
+	{"search-below-beat", "8:44", "timing.search_us", "999 is less than beat_us (1000)",
 		"1000 to 10000000"},
-	{"idle-sleep-negative", "timing.idle_sleep_us", "-1 is out of range", "0 to 1000000"},
+	{"idle-sleep-negative", "8:31", "timing.idle_sleep_us", "-1 is out of range",
+		"0 to 1000000"},
 	/* 39 */
-	{"clients-17", "clients", "has 17 elements", "a list of 0 to 16 objects"},
-	{"client-name-twice", "clients[2].name", "\"x\" is also in clients[0]",
+	{"clients-17", "8:14", "clients", "has 17 elements", "a list of 0 to 16 objects"},
+	{"client-name-twice", "11:14", "clients[2].name", "\"x\" is also in clients[0]",
 		"1 to 31 of A-Z a-z 0-9 . _ -, each once"},
-	{"client-ports-0", "clients[0].ports", "0 is out of range", "1 to 64"},
-	{"client-ports-65", "clients[0].ports", "65 is out of range", "1 to 64"},
-	{"client-ports-sum", "clients", "65 ports of all clients together are too many",
+	{"client-ports-0", "9:28", "clients[0].ports", "0 is out of range", "1 to 64"},
+	{"client-ports-65", "9:28", "clients[0].ports", "65 is out of range", "1 to 64"},
+	{"client-ports-sum", "8:14", "clients", "65 ports of all clients together are too many",
 		"at most 64"},
-	{"client-memory-too-little", "clients[0].memory", "4KiB is too little for 2 ports",
+	{"client-memory-too-little", "9:41", "clients[0].memory", "4KiB is too little for 2 ports",
 		"at least 4KiB for each port"},
-	{"client-memory-2KiB", "clients[0].memory", "\"2KiB\" is out of range", SIZE},
-	{"client-memory-unit", "clients[0].memory",
+	{"client-memory-2KiB", "9:41", "clients[0].memory", "\"2KiB\" is out of range", SIZE},
+	{"client-memory-unit", "9:41", "clients[0].memory",
 		"\"16MB\" is not a number of bytes or a string such as \"16MiB\"", SIZE},
-	{"client-memory-no-unit", "clients[0].memory",
+	{"client-memory-no-unit", "9:41", "clients[0].memory",
 		"\"65536\" is not a number of bytes or a string such as \"16MiB\"", SIZE},
-	{"client-memory-fraction", "clients[0].memory",
+	{"client-memory-fraction", "9:41", "clients[0].memory",
 		"\"1.5GiB\" is not a number of bytes or a string such as \"16MiB\"", SIZE},
-	{"client-memory-overflow", "clients[0].memory", "\"18014398509481988KiB\" is out of range",
-		SIZE},
-	{"client-memory-2TiB", "clients[0].memory", "\"2TiB\" is out of range", SIZE},
-	{"memory-over-default-limit", "clients",
+	{"client-memory-overflow", "9:41", "clients[0].memory",
+		"\"18014398509481988KiB\" is out of range", SIZE},
+	{"client-memory-2TiB", "9:41", "clients[0].memory", "\"2TiB\" is out of range", SIZE},
+	{"memory-over-default-limit", "9:14", "clients",
 		"1026MiB of memory for all clients and partners is too much",
 		"at most node.memory_limit, 1GiB"},
-	{"memory-over-limit", "clients", "68KiB of memory for all clients and partners is too much",
+	{"memory-over-limit", "8:14", "clients",
+		"68KiB of memory for all clients and partners is too much",
 		"at most node.memory_limit, 64KiB"},
-	{"memory-over-limit-most", "clients",
+	{"memory-over-limit-most", "71:14", "clients",
 		"1024TiB of memory for all clients and partners is too much",
 		"at most node.memory_limit, 1TiB"},
-	{"memory-limit-0", "node.memory_limit", "0 is out of range", SIZE},
+	{"memory-limit-0", "2:68", "node.memory_limit", "0 is out of range", SIZE},
 	/* 40 */
-	{"version-min-over-max", "protocol.version_min", "2 is greater than version_max (1)",
-		"1 to 1"},
-	{"version-0", "protocol.version_min", "0 is out of range", ID},
-	{"version-65536", "protocol.version_max", "65536 is out of range", ID},
+	{"version-min-over-max", "8:31", "protocol.version_min",
+		"2 is greater than version_max (1)", "1 to 1"},
+	{"version-0", "8:31", "protocol.version_min", "0 is out of range", ID},
+	{"version-65536", "8:31", "protocol.version_max", "65536 is out of range", ID},
 };
 
 static struct node_config cfg;
@@ -367,12 +390,10 @@ load__bad_corpus(void **state)
 	for (i = 0; i < COUNT(bad); i++) {
 		snprintf(path, sizeof(path), DATA "bad/%s.json", bad[i].file);
 		assert_int_equal(load_bad(path), -EINVAL);
-		if (bad[i].at != NULL && isdigit((unsigned char)bad[i].at[0]))
-			snprintf(rest, sizeof(rest), ":%s: %s", bad[i].at, bad[i].what);
-		else
-			snprintf(rest, sizeof(rest), ": %s%s%s; allowed: %s",
-				bad[i].at != NULL ? bad[i].at : "", bad[i].at != NULL ? ": " : "",
-				bad[i].what, bad[i].allowed);
+		snprintf(rest, sizeof(rest), ":%s: %s%s%s%s%s", bad[i].place,
+			bad[i].at != NULL ? bad[i].at : "", bad[i].at != NULL ? ": " : "",
+			bad[i].what, bad[i].allowed != NULL ? "; allowed: " : "",
+			bad[i].allowed != NULL ? bad[i].allowed : "");
 		assert_error(path, rest);
 	}
 }
@@ -445,8 +466,8 @@ load__defaults(void **state)
 	assert_int_equal(p->remote_qpn, 0x100);
 	assert_int_equal(p->va, 0x100000);
 	assert_int_equal(p->rkey, 0xc0de0001);
-	assert_int_equal(p->slot_rkey, 0);
-	assert_int_equal(p->directory_rkey, 0);
+	assert_int_equal(p->slot_rkey, 0xc0de0002);
+	assert_int_equal(p->directory_rkey, 0xc0de0003);
 	assert_int_equal(cfg.n_clients, 0);
 	assert_int_equal(cfg.ccm.timing.beat_us, 1000);
 	assert_int_equal(cfg.ccm.timing.dead_after_us, 10000);
@@ -454,6 +475,7 @@ load__defaults(void **state)
 	assert_int_equal(cfg.ccm.timing.retry_cnt, 3);
 	assert_int_equal(cfg.ccm.timing.search_us, 100000);
 	assert_int_equal(cfg.idle_sleep_us, 0);
+	assert_int_equal(cfg.log_level, NODE_LOG_INFO);
 	assert_int_equal(cfg.ccm.version_min, CCM_VERSION_MIN);
 	assert_int_equal(cfg.ccm.version_max, CCM_VERSION_MAX);
 	assert_int_equal(cfg.ccm.path_mtu, 0);
@@ -475,6 +497,7 @@ load__limits(void **state)
 	assert_int_equal(cfg.memory_limit, UINT64_C(1) << 40);
 	assert_int_equal(cfg.port.mtu, 9216);
 	assert_false(cfg.port.arp);
+	assert_int_equal(cfg.log_level, NODE_LOG_WARNING);
 	assert_int_equal(p->slot_rkey, 1);
 	assert_int_equal(p->directory_rkey, 0xffffffff);
 	assert_int_equal(cfg.port.ip, 0xdfffffff);
@@ -527,7 +550,6 @@ assert_partner_is(const struct ccm_partner_config *p, const struct node_config *
 	assert_int_equal(p->id, node->ccm.node_id);
 	assert_memory_equal(p->mac, node->port.mac, sizeof(p->mac));
 	assert_int_equal(p->ip, node->port.ip);
-	assert_int_equal(p->remote_qpn, node->ccm.partners[0].qpn);
 	assert_int_equal(p->va, node->ccm.va);
 	assert_int_equal(p->rkey, node->ccm.rkey);
 }
@@ -544,6 +566,8 @@ load__examples_match_each_other(void **state)
 	load_good(SOURCE_ROOT "/config/node-b.json");
 	assert_partner_is(&a.ccm.partners[0], &cfg);
 	assert_partner_is(&cfg.ccm.partners[0], &a);
+	assert_int_equal(a.ccm.partners[0].remote_qpn, cfg.ccm.partners[0].qpn);
+	assert_int_equal(cfg.ccm.partners[0].remote_qpn, a.ccm.partners[0].qpn);
 	assert_memory_equal(&a.ccm.timing, &cfg.ccm.timing, sizeof(a.ccm.timing));
 	assert_memory_equal(a.clients, cfg.clients, sizeof(a.clients));
 	assert_string_equal(a.ccm.cluster, cfg.ccm.cluster);
@@ -556,6 +580,253 @@ load__examples_match_each_other(void **state)
 	assert_string_equal(text,
 		"node 1 node-a of cluster lab, storage, 192.0.2.1; partners: 1; "
 		"clients: 2; ports: 3; memory: 16448KiB of 256MiB");
+}
+
+/* Each node of an example is what its partners take it for. */
+static void
+load__examples_of_a_kind_match(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t nodes;
+	} kinds[] = {{"memif", 2}, {"af_packet", 2}, {"nic", 2}, {"mlx5", 2}, {"three", 3}};
+	static struct node_config nodes[3];
+	char path[PATH_MAX];
+
+	(void)state;
+	for (size_t k = 0; k < COUNT(kinds); k++) {
+		for (uint32_t i = 0; i < kinds[k].nodes; i++) {
+			snprintf(path, sizeof(path), SOURCE_ROOT "/config/examples/%s-%u.json",
+				kinds[k].name, i + 1);
+			load_good(path);
+			nodes[i] = cfg;
+			assert_int_equal(cfg.ccm.node_id, i + 1);
+			assert_int_equal(cfg.ccm.n_partners, kinds[k].nodes - 1);
+		}
+		for (uint32_t i = 0; i < kinds[k].nodes; i++) {
+			for (uint32_t p = 0; p + 1 < kinds[k].nodes; p++) {
+				const struct ccm_partner_config *mine = &nodes[i].ccm.partners[p];
+				const struct node_config *other = &nodes[mine->id - 1];
+
+				assert_partner_is(mine, other);
+				assert_string_equal(other->ccm.cluster, nodes[i].ccm.cluster);
+				assert_memory_equal(&other->ccm.timing, &nodes[i].ccm.timing,
+					sizeof(other->ccm.timing));
+				assert_memory_equal(other->clients, nodes[i].clients,
+					sizeof(other->clients));
+				for (uint32_t q = 0; q < other->ccm.n_partners; q++)
+					if (other->ccm.partners[q].id == nodes[i].ccm.node_id)
+						assert_int_equal(mine->remote_qpn,
+							other->ccm.partners[q].qpn);
+			}
+		}
+	}
+}
+
+/* Printed, a configuration loads into the same, and prints the same. */
+static void
+assert_prints(const char *path)
+{
+	static struct node_config first;
+	json_t *json;
+	char *text, *again;
+
+	load_good(path);
+	first = cfg;
+	json = node_config_json(&cfg);
+	text = json_dumps(json, JSON_INDENT(2));
+	json_decref(json);
+	load_good(memory_file(text, strlen(text)));
+	assert_memory_equal(&first, &cfg, sizeof(cfg));
+	json = node_config_json(&cfg);
+	again = json_dumps(json, JSON_INDENT(2));
+	json_decref(json);
+	assert_string_equal(text, again);
+	free(text);
+	free(again);
+}
+
+static void
+json__all_good_files(void **state)
+{
+	static const char *const folders[] = {DATA "good", SOURCE_ROOT "/config",
+		SOURCE_ROOT "/config/examples"};
+	char path[PATH_MAX];
+	struct dirent *entry;
+	unsigned int n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(folders); i++) {
+		DIR *d = opendir(folders[i]);
+
+		assert_non_null(d);
+		while ((entry = readdir(d)) != NULL) {
+			const char *dot = strrchr(entry->d_name, '.');
+
+			if (dot == NULL || strcmp(dot, ".json") != 0 ||
+				strstr(entry->d_name, ".schema.") != NULL)
+				continue;
+			snprintf(path, sizeof(path), "%s/%s", folders[i], entry->d_name);
+			assert_prints(path);
+			n++;
+		}
+		closedir(d);
+	}
+	assert_true(n >= 18);
+}
+
+/* What a key that was left out takes is there, and no comment. */
+static void
+json__defaults(void **state)
+{
+	json_t *json;
+
+	(void)state;
+	load_good(DATA "good/comments.json");
+	json = node_config_json(&cfg);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(json,
+										     "partners"),
+								      0),
+				    "slot_rkey")),
+		"0xc0de0002");
+	assert_int_equal(json_integer_value(
+				 json_object_get(json_object_get(json, "timing"), "dead_after_us")),
+		10000);
+	assert_true(json_is_true(json_object_get(json_object_get(json, "port"), "arp")));
+	assert_null(json_object_get(json, "$comment"));
+	assert_int_equal(json_array_size(json_object_get(json, "clients")), 1);
+	json_decref(json);
+}
+
+struct seen {
+	char text[512];
+	unsigned int live, dead;
+};
+
+static void
+note_change(void *ctx, const char *path, const char *was, const char *is, bool reload)
+{
+	struct seen *s = ctx;
+	size_t used = strlen(s->text);
+
+	snprintf(s->text + used, sizeof(s->text) - used, "%s %s %s;", path, was, is);
+	s->live += reload;
+	s->dead += !reload;
+}
+
+/* compare() sees every change of a key, and which a running node may make. */
+static void
+compare__and_reload(void **state)
+{
+	static const struct {
+		const char *was, *is;
+		const char *seen;
+		bool live;
+	} rows[] = {
+		{"\"id\": 1", "\"id\": 7", "node.id 1 7;", false},
+		{"\"name\": \"node-a\"", "\"name\": \"other\"", "node.name \"node-a\" \"other\";",
+			false},
+		{"\"memory_limit\": \"256MiB\"", "\"memory_limit\": 1073741825",
+			"node.memory_limit \"256MiB\" 1073741825;", false},
+		{"\"id\": 1", "\"id\": 1, \"log_level\": \"debug\"",
+			"node.log_level \"info\" \"debug\";", true},
+		{"\"id\": 1", "\"$comment\": \"x\", \"id\": 1", "", true},
+		{"02:00:00:00:00:02", "02:00:00:00:00:03",
+			"partners[0].mac \"02:00:00:00:00:02\" \"02:00:00:00:00:03\";", false},
+		{"192.0.2.2", "192.0.2.3", "partners[0].ip \"192.0.2.2\" \"192.0.2.3\";", false},
+		{"\"ports\": 1", "\"ports\": 3", "clients[1].ports 1 3;", false},
+		{"\"beat_us\": 10000", "\"beat_us\": 20000", "timing.beat_us 10000 20000;", false},
+		{"\"idle_sleep_us\": 50", "\"idle_sleep_us\": 0", "timing.idle_sleep_us 50 0;",
+			true},
+		{"\"timing\"", "\"boot_stages\": [{\"name\": \"x\"}], \"timing\"",
+			"boot_stages 0 elements 1;", false},
+	};
+	static struct node_config was, live;
+	char text[8192], path[128];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		size_t n = read_text(SOURCE_ROOT "/config/node-a.json", text, sizeof(text) / 2);
+		size_t old = strlen(rows[i].was), now = strlen(rows[i].is);
+		char *at = strstr(text, rows[i].was);
+		struct seen seen = {.text = ""};
+
+		load_good(SOURCE_ROOT "/config/node-a.json");
+		was = cfg;
+		assert_non_null(at);
+		memmove(at + now, at + old, n - (size_t)(at - text) - old + 1);
+		memcpy(at, rows[i].is, now);
+		snprintf(path, sizeof(path), "%s", memory_file(text, strlen(text)));
+		load_good(path);
+		node_config_compare(&was, &cfg, note_change, &seen);
+		assert_string_equal(seen.text, rows[i].seen);
+		assert_int_equal(seen.dead, !rows[i].live);
+		live = was;
+		node_config_reload(&live, &cfg);
+		assert_memory_equal(&live, rows[i].live ? &cfg : &was, sizeof(live));
+	}
+}
+
+static void
+compare__boot_stages(void **state)
+{
+	static struct node_config was;
+	struct seen seen = {.text = ""};
+
+	(void)state;
+	load_good(DATA "good/limits-high.json");
+	was = cfg;
+	assert_true(cfg.n_boot_stages > 1);
+	cfg.boot_stages[1].budget_ms = 17;
+	cfg.boot_stages[1].script_ms = 18;
+	cfg.boot_stages[1].progress_ms = 19;
+	node_config_compare(&was, &cfg, note_change, &seen);
+	assert_int_equal(seen.live, 3);
+	assert_int_equal(seen.dead, 0);
+	node_config_reload(&was, &cfg);
+	assert_memory_equal(&was, &cfg, sizeof(was));
+	cfg.boot_stages[0].name[0] = '_';
+	seen = (struct seen){.text = ""};
+	node_config_compare(&was, &cfg, note_change, &seen);
+	assert_int_equal(seen.dead, 1);
+}
+
+/* Places are counted in lines and characters, over blanks, strings and whatever nests. */
+static void
+place__finds(void **state)
+{
+	static const char text[] =
+		"\n { \"a\" :[ 1,\n\t{\"b\\\"]}\":[[],{}],\"\xc3\xa9\":\"}\",\"c\":2}]"
+		" , \"d\": {\"e\": null}}";
+	static const struct {
+		const char *path;
+		unsigned int line, column;
+	} rows[] = {
+		{"", 2, 2},
+		{"a", 2, 9},
+		{"a[0]", 2, 11},
+		{"a[1]", 3, 2},
+		{"a[1].c", 3, 31},
+		{"d", 3, 42},
+		{"d.e", 3, 48},
+		{"x", 2, 2},
+		{"a[2]", 2, 9},
+		{"d.x", 3, 42},
+		{"d.x.y[3]", 3, 42},
+	};
+	json_t *json = json_loads(text, 0, NULL);
+
+	(void)state;
+	assert_non_null(json);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct node_place place = node_place_value(text, json, rows[i].path);
+
+		if (place.line != rows[i].line || place.column != rows[i].column)
+			fail_msg("%s: %u:%u", rows[i].path, place.line, place.column);
+	}
+	assert_int_equal(node_place_key(text, json, "", 1).column, 37);
+	assert_int_equal(node_place_key(text, json, "a[1]", 1).column, 19);
+	json_decref(json);
 }
 
 static void
@@ -658,14 +929,14 @@ load__size_limit(void **state)
 	path = memory_file(text, NODE_CONFIG_FILE_MAX);
 	assert_int_equal(load_bad(path), -EINVAL);
 	assert_error(path,
-		": node: \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\" is not an "
+		":1:10: node: \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\" is not an "
 		"object; allowed: an object");
 	memcpy(text, "{  \"xxxxxx", 10);
 	memcpy(text + NODE_CONFIG_FILE_MAX - 4, "\":1}", 4);
 	path = memory_file(text, NODE_CONFIG_FILE_MAX);
 	assert_int_equal(load_bad(path), -EINVAL);
 	assert_error(path,
-		": xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...: unknown key; "
+		":1:4: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...: unknown key; "
 		"allowed: " ROOT_KEYS);
 }
 
@@ -707,7 +978,8 @@ load__client_bomb(void **state)
 	memcpy(text + n, "]}", 3);
 	path = memory_file(text, n + 2);
 	assert_int_equal(load_bad(path), -EINVAL);
-	assert_error(path, ": clients: has 400000 elements; allowed: a list of 0 to 16 objects");
+	assert_error(path,
+		":8:12: clients: has 400000 elements; allowed: a list of 0 to 16 objects");
 }
 
 static void
@@ -801,6 +1073,12 @@ main(void)
 		cmocka_unit_test(load__defaults),
 		cmocka_unit_test(load__limits),
 		cmocka_unit_test(load__examples_match_each_other),
+		cmocka_unit_test(load__examples_of_a_kind_match),
+		cmocka_unit_test(json__all_good_files),
+		cmocka_unit_test(json__defaults),
+		cmocka_unit_test(compare__and_reload),
+		cmocka_unit_test(compare__boot_stages),
+		cmocka_unit_test(place__finds),
 		cmocka_unit_test(load__not_a_file),
 		cmocka_unit_test(load__no_read_right),
 		cmocka_unit_test(load__pipe),

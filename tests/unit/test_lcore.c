@@ -3,6 +3,7 @@
  * Data lcores between made-up ports and engines: what is received goes to the engine that owns the
  * queue pair, what is sent and not taken is kept, in order, and dropped when the device stalls.
  */
+#include "capture_ring.h"
 #include "eal.h"
 #include "lcore.h"
 #include "rdma_emul.h"
@@ -391,6 +392,52 @@ turn__closed_gate_leaves_the_port_alone(void **state)
 	end();
 }
 
+/* Each frame that came in, and each that the device took, once and in order; nothing else. */
+static void
+turn__captures_what_is_on_the_wire(void **state)
+{
+	static struct capture_ring rings[2];
+	static struct capture_frame f;
+	uint32_t qpns[8] = {0}, n = 0;
+	uint64_t at;
+
+	(void)state;
+	begin(2);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(capture_ring_init(&rings[i], 1 << 16), 0);
+		test.lcores[i].capture = &rings[i];
+	}
+	push(&test.port.wire[0], frame_for(2)); /* ours */
+	push(&test.port.wire[0], frame_for(3)); /* the other lcore's: captured here, once */
+	for (uint32_t i = 0; i < 5; i++)
+		push(&test.engines[0].to_send, frame_for(100 + i));
+	test.port.takes = 2;
+	data_lcore_turn(&test.lcores[0], 1000);
+	test.port.takes = 0;
+	data_lcore_turn(&test.lcores[0], 1001);
+	test.port.takes = 2;
+	data_lcore_turn(&test.lcores[0], 1002);
+	test.port.takes = 0; /* the last one never gets out */
+	data_lcore_turn(&test.lcores[0], 1003);
+	data_lcore_turn(&test.lcores[0], 1003 + 2 * DATA_STALL_NS);
+	data_lcore_turn(&test.lcores[1], 1004);
+	assert_false(capture_ring_peek(&rings[1], &at));
+	while (capture_ring_peek(&rings[0], &at)) {
+		assert_true(n < RTE_DIM(qpns));
+		capture_ring_take(&rings[0], &f);
+		qpns[n] = data_frame_qpn(f.data, f.kept);
+		assert_int_equal(f.direction, n < 2 ? CAPTURE_IN : CAPTURE_OUT);
+		assert_int_equal(f.time_ns, n < 4 ? 1000 : 1002);
+		n++;
+	}
+	assert_int_equal(n, 6);
+	assert_memory_equal(qpns, ((uint32_t[]){2, 3, 100, 101, 102, 103}), 6 * sizeof(qpns[0]));
+	assert_int_equal(rings[0].dropped, 0);
+	for (uint32_t i = 0; i < 2; i++)
+		capture_ring_fini(&rings[i]);
+	end();
+}
+
 static void
 gate__close_waits_for_lcores_inside(void **state)
 {
@@ -442,6 +489,7 @@ main(void)
 		cmocka_unit_test(turn__unsent_frames_keep_their_order),
 		cmocka_unit_test(turn__stalled_device_drops_and_recovers),
 		cmocka_unit_test(turn__closed_gate_leaves_the_port_alone),
+		cmocka_unit_test(turn__captures_what_is_on_the_wire),
 		cmocka_unit_test(gate__close_waits_for_lcores_inside),
 		cmocka_unit_test(gate__outdated_state_does_not_open),
 	};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Command line of ccm-node: what is EAL's, what is ours, and what is refused. */
+#include "config.h"
 #include "options.h"
 
 #include <errno.h>
@@ -61,27 +62,32 @@ parse__good(void **state)
 		int log_level;
 		int eal_argc;
 	} rows[] = {
-		{"--help", NODE_HELP, NULL, false, 7, 1},
-		{"--version", NODE_VERSION, NULL, false, 7, 1},
-		{"--check-config a.json", NODE_CHECK, "a.json", false, 7, 1},
-		{"--check-config=a.json", NODE_CHECK, "a.json", false, 7, 1},
-		{"--config a.json", NODE_RUN, "a.json", false, 7, 1},
-		{"--config=a=b", NODE_RUN, "a=b", false, 7, 1},
-		{"--config --help", NODE_RUN, "--help", false, 7, 1},
-		{"--config a.json --no-exercise --log-level debug", NODE_RUN, "a.json", true, 8, 1},
-		{"--config a.json --log-level=error", NODE_RUN, "a.json", false, 4, 1},
-		{"--config a.json --log-level warning", NODE_RUN, "a.json", false, 5, 1},
-		{"--config a.json --log-level notice", NODE_RUN, "a.json", false, 6, 1},
-		{"--config a.json --log-level info", NODE_RUN, "a.json", false, 7, 1},
-		{"-- --config a.json", NODE_RUN, "a.json", false, 7, 1},
-		{"-l 0-1 --no-huge -- --config a.json", NODE_RUN, "a.json", false, 7, 4},
-		{"-l 0-1 -- --check-config a.json", NODE_CHECK, "a.json", false, 7, 3},
-		{"-l 0-1 -- --help", NODE_HELP, NULL, false, 7, 3},
-		{"-l 0-1 -- --version", NODE_VERSION, NULL, false, 7, 3},
+		{"--help", NODE_HELP, NULL, false, -1, 1},
+		{"--version", NODE_VERSION, NULL, false, -1, 1},
+		{"--check-config a.json", NODE_CHECK, "a.json", false, -1, 1},
+		{"--check-config=a.json", NODE_CHECK, "a.json", false, -1, 1},
+		{"--print-config a.json", NODE_PRINT, "a.json", false, -1, 1},
+		{"-l 0-1 -- --print-config=a.json", NODE_PRINT, "a.json", false, -1, 3},
+		{"--config a.json", NODE_RUN, "a.json", false, -1, 1},
+		{"--config=a=b", NODE_RUN, "a=b", false, -1, 1},
+		{"--config --help", NODE_RUN, "--help", false, -1, 1},
+		{"--config a.json --no-exercise --log-level debug", NODE_RUN, "a.json", true,
+			NODE_LOG_DEBUG, 1},
+		{"--config a.json --log-level=error", NODE_RUN, "a.json", false, NODE_LOG_ERROR, 1},
+		{"--config a.json --log-level warning", NODE_RUN, "a.json", false, NODE_LOG_WARNING,
+			1},
+		{"--config a.json --log-level notice", NODE_RUN, "a.json", false, NODE_LOG_NOTICE,
+			1},
+		{"--config a.json --log-level info", NODE_RUN, "a.json", false, NODE_LOG_INFO, 1},
+		{"-- --config a.json", NODE_RUN, "a.json", false, -1, 1},
+		{"-l 0-1 --no-huge -- --config a.json", NODE_RUN, "a.json", false, -1, 4},
+		{"-l 0-1 -- --check-config a.json", NODE_CHECK, "a.json", false, -1, 3},
+		{"-l 0-1 -- --help", NODE_HELP, NULL, false, -1, 3},
+		{"-l 0-1 -- --version", NODE_VERSION, NULL, false, -1, 3},
 		/* what EAL understands too is left to it */
-		{"--help -- --config a.json", NODE_RUN, "a.json", false, 7, 2},
-		{"--log-level lib.eal:8 -- --config a.json", NODE_RUN, "a.json", false, 7, 3},
-		{"--configure -- --config a.json", NODE_RUN, "a.json", false, 7, 2},
+		{"--help -- --config a.json", NODE_RUN, "a.json", false, -1, 2},
+		{"--log-level lib.eal:8 -- --config a.json", NODE_RUN, "a.json", false, -1, 3},
+		{"--configure -- --config a.json", NODE_RUN, "a.json", false, -1, 2},
 	};
 	char err[NODE_OPTIONS_ERROR_LEN];
 	struct node_options opt;
@@ -115,6 +121,12 @@ parse__bad(void **state)
 		{"--config", "--config needs a value"},
 		{"-l 0 -- --config", "--config needs a value"},
 		{"--check-config", "--check-config needs a value"},
+		{"--print-config", "--print-config needs a value"},
+		{"--print-config=", "--print-config: name of the configuration file is empty"},
+		{"--print-config a --check-config b",
+			"configuration file \"b\" is one too many; allowed: one"},
+		{"-l 0 --print-config a --",
+			"--print-config belongs after \"--\"; before it are EAL arguments"},
 		{"--config ''", "--config: name of the configuration file is empty"},
 		{"--check-config=", "--check-config: name of the configuration file is empty"},
 		{"--config a --config b", "configuration file \"b\" is one too many; allowed: one"},
@@ -152,6 +164,53 @@ parse__bad(void **state)
 	for (i = 0; i < COUNT(rows); i++) {
 		assert_int_equal(parse(rows[i].line, &opt, err), -EINVAL);
 		assert_string_equal(err, rows[i].error);
+	}
+}
+
+static void
+parse__pcap(void **state)
+{
+	static const struct {
+		const char *line, *file;
+		uint64_t bytes;
+		const char *error; /* NULL: none */
+	} rows[] = {
+		{"--config a", "", 64 << 20, NULL},
+		{"--config a --pcap x.pcapng", "x.pcapng", 64 << 20, NULL},
+		{"--config a --pcap=/tmp/x,1MiB", "/tmp/x", 1 << 20, NULL},
+		{"--config a --pcap x,y,262144", "x,y", 262144, NULL},
+		{"--config a --pcap x,1TiB", "x", UINT64_C(1) << 40, NULL},
+		{"--config a --pcap", NULL, 0, "--pcap needs a value"},
+		{"--config a --pcap ''", NULL, 0,
+			"--pcap: name of the file is empty or too long: \"\""},
+		{"--config a --pcap ,1MiB", NULL, 0,
+			"--pcap: name of the file is empty or too long: \",1MiB\""},
+		{"--config a --pcap x,y", NULL, 0,
+			"--pcap: \"y\" is not a number of bytes or a size such as 64MiB"},
+		{"--config a --pcap x,", NULL, 0,
+			"--pcap: \"\" is not a number of bytes or a size such as 64MiB"},
+		{"--config a --pcap x,255KiB", NULL, 0,
+			"--pcap: size 255KiB is out of range; allowed: 256KiB to 1TiB"},
+		{"--config a --pcap x,2TiB", NULL, 0,
+			"--pcap: size 2TiB is out of range; allowed: 256KiB to 1TiB"},
+		{"--config a --pcap x --pcap y", NULL, 0,
+			"--pcap: \"y\" is one too many; allowed: one"},
+		{"--pcap x -- --config a", NULL, 0,
+			"--pcap belongs after \"--\"; before it are EAL arguments"},
+	};
+	char err[NODE_OPTIONS_ERROR_LEN];
+	struct node_options opt;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		int rc = parse(rows[i].line, &opt, err);
+
+		assert_string_equal(err, rows[i].error != NULL ? rows[i].error : "");
+		assert_int_equal(rc, rows[i].error != NULL ? -EINVAL : 0);
+		if (rc != 0)
+			continue;
+		assert_string_equal(opt.pcap, rows[i].file);
+		assert_int_equal(opt.pcap_bytes, rows[i].bytes);
 	}
 }
 
@@ -198,7 +257,12 @@ act__all(void **state)
 			"ports: 0; memory: 0 of 1GiB\n",
 			""},
 		{{.action = NODE_CHECK, .config = DATA "bad/mtu-575.json"}, 2, "",
-			DATA "bad/mtu-575.json: port.mtu: 575 is out of range; "
+			DATA "bad/mtu-575.json:3:66: port.mtu: 575 is out of range; "
+			     "allowed: 576 to 9216\n"},
+		{{.action = NODE_PRINT, .config = DATA "good/minimal.json"}, 0,
+			"{\n  \"node\": {\n    \"id\": 1,\n    \"name\": \"a\",\n", ""},
+		{{.action = NODE_PRINT, .config = DATA "bad/mtu-575.json"}, 2, "",
+			DATA "bad/mtu-575.json:3:66: port.mtu: 575 is out of range; "
 			     "allowed: 576 to 9216\n"},
 		{{.action = NODE_CHECK, .config = "missing.json"}, 2, "",
 			"missing.json: cannot open: No such file or directory\n"},
@@ -224,7 +288,8 @@ static void
 act__help_is_complete(void **state)
 {
 	static const char *const names[] = {"\n  --config ", "\n  --check-config ",
-		"\n  --no-exercise ", "\n  --log-level ", "\n  --help ", "\n  --version "};
+		"\n  --print-config ", "\n  --no-exercise ", "\n  --pcap ", "\n  --log-level ",
+		"\n  --help ", "\n  --version "};
 	struct node_options opt = {.action = NODE_HELP};
 	char *out, *err, *line;
 	size_t i, lines = 0;
@@ -246,6 +311,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parse__good),
 		cmocka_unit_test(parse__bad),
+		cmocka_unit_test(parse__pcap),
 		cmocka_unit_test(parse__no_argv),
 		cmocka_unit_test(act__all),
 		cmocka_unit_test(act__help_is_complete),

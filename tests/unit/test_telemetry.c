@@ -4,11 +4,13 @@
  * in DPDK 22.11: the same limits, but what it would refuse or cut off fails the test.
  */
 #include "boot.h"
+#include "capture.h"
 #include "ccm.h"
 #include "config.h"
 #include "exercise.h"
 #include "lcore.h"
 #include "rdma_emul.h"
+#include "reload.h"
 #include "remu_port.h"
 #include "telemetry.h"
 
@@ -17,6 +19,7 @@
 #include <rte_telemetry.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,6 +157,8 @@ static struct {
 static struct remu_engine *engines[ENGINES_MAX];
 static struct data_lcore lcores[ENGINES_MAX];
 static struct node_boot boot;
+static _Atomic uint64_t control_ns;
+static struct node_reload reload;
 static struct telemetry_source source;
 
 int
@@ -317,6 +322,26 @@ exercise_read(const struct exercise *ex, uint32_t index, struct exercise_status 
 	return 0;
 }
 
+void
+node_reload_read(struct node_reload *r, struct node_reload_status *out)
+{
+	assert_ptr_equal(r, &reload);
+	*out = r->status;
+}
+
+void
+capture_read(const struct capture *c, struct capture_status *out)
+{
+	assert_ptr_equal(c, &node.big);
+	*out = (struct capture_status){11, 12, 13, 14, ENOSPC};
+}
+
+const char *
+node_reload_result_name(enum node_reload_result result)
+{
+	return result == NODE_RELOAD_REFUSED ? "refused" : "none";
+}
+
 static uint64_t
 now_ns(void)
 {
@@ -363,8 +388,10 @@ make_node(uint32_t partners, uint32_t n_engines)
 		.port = (struct remu_port *)&node.info,
 		.exercise = (struct exercise *)&node.n_exercise,
 		.boot = &boot,
+		.reload = &reload,
 		.now_ns = now_ns,
 		.start_ns = node.now - UINT64_C(61999999999),
+		.control_ns = &control_ns,
 	};
 }
 
@@ -496,8 +523,8 @@ test_commands(void **state)
 {
 	static const char *const names[] = {"/ccm/status", "/ccm/partners", "/ccm/partner",
 		"/ccm/clients", "/ccm/ports", "/ccm/events", "/ccm/timing", "/ccm/exercise",
-		"/ccm/boot", "/ccm/boot/stage", "/remu/stats", "/remu/qps", "/remu/drops",
-		"/remu/port"};
+		"/ccm/boot", "/ccm/boot/stage", "/ccm/config", "/ccm/reload", "/ccm/capture",
+		"/remu/stats", "/remu/qps", "/remu/drops", "/remu/port"};
 
 	(void)state;
 	make_node(1, 1);
@@ -526,6 +553,12 @@ test_status(void **state)
 	CHECK("/ccm/status", NULL, "state", "degraded", "partners_up", "1");
 	node.partners[2].state = CCM_CLOSING;
 	CHECK("/ccm/status", NULL, "state", "down", "partners_up", "0");
+	atomic_store(&control_ns, 0);
+	CHECK("/ccm/status", NULL, "control_age_ms", "-1");
+	atomic_store(&control_ns, node.now + 7); /* ahead of us */
+	CHECK("/ccm/status", NULL, "control_age_ms", "0");
+	atomic_store(&control_ns, node.now - UINT64_C(2500999999));
+	CHECK("/ccm/status", NULL, "control_age_ms", "2500");
 	make_node(3, 1);
 	node.control_stuck = true;
 	CHECK("/ccm/status", NULL, "state", "down", "partners_up", "0");
@@ -788,6 +821,69 @@ test_port(void **state)
 }
 
 static void
+test_config(void **state)
+{
+	(void)state;
+	make_node(3, 1);
+	node.cfg.ccm.timing.beat_us = 700;
+	node.cfg.idle_sleep_us = 50;
+	node.cfg.port.arp = true;
+	node.cfg.memory_limit = 3 << 20;
+	node.cfg.ccm.va = 0x100000;
+	CHECK("/ccm/config", NULL, "node.id", "65535", "node.cluster", "lab", "node.memory_limit",
+		"3MiB", "port.ip", "192.0.2.1", "port.arp", "1", "bootstrap.va", "0x100000",
+		"timing.beat_us", "700", "timing.idle_sleep_us", "50", "partners_count", "3",
+		"clients_count", "0", "error", "nothing");
+}
+
+/* Long texts come in parts; with as many quotes as there can be they still fit. */
+static void
+test_reload(void **state)
+{
+	char text[NODE_RELOAD_TEXT_LEN] = "";
+	json_t *json, *part;
+	const char *key;
+
+	(void)state;
+	make_node(1, 1);
+	reload.status = (struct node_reload_status){0};
+	CHECK("/ccm/reload", NULL, "count", "0", "result", "none", "age_ms", "-1");
+	reload.status = (struct node_reload_status){
+		.count = 2,
+		.result = NODE_RELOAD_REFUSED,
+		.when_ns = node.now - 2500000,
+	};
+	memset(reload.status.text, '"', sizeof(reload.status.text) - 1);
+	json = ask("/ccm/reload", NULL);
+	assert_string_equal(text_of(json, "result"), "refused");
+	assert_string_equal(text_of(json, "age_ms"), "2");
+	json_object_foreach (json_object_get(json, "text"), key, part)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s",
+			json_string_value(part));
+	assert_string_equal(text, reload.status.text);
+	json_decref(json);
+}
+
+static void
+test_capture(void **state)
+{
+	char file[CAPTURE_FILE_LEN];
+
+	(void)state;
+	make_node(1, 1);
+	CHECK("/ccm/capture", NULL, "active", "0", "frames", "nothing");
+	memset(file, '"', sizeof(file) - 1);
+	file[sizeof(file) - 1] = '\0';
+	source.capture = (struct capture *)&node.big;
+	source.capture_file = file;
+	source.capture_bytes = 1 << 20;
+	CHECK("/ccm/capture", NULL, "active", "1", "frames", "11", "bytes", "12", "dropped", "13",
+		"files", "14", "max_bytes", "1048576", "problem", "No space left on device");
+	source.capture_file = "/tmp/x.pcapng";
+	CHECK("/ccm/capture", NULL, "file.part_0", "/tmp/x.pcapng", "file.part_1", "nothing");
+}
+
+static void
 test_pages(void **state)
 {
 	uint32_t pages;
@@ -913,6 +1009,9 @@ main(void)
 		cmocka_unit_test(test_engines),
 		cmocka_unit_test(test_drop_names),
 		cmocka_unit_test(test_port),
+		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_capture),
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_control_stuck),
 		cmocka_unit_test(test_odd_parameters),
