@@ -19,6 +19,7 @@ enum {
 	KEEP_WRITE = LINK_PPM / 8, /* of the frames, to be sent again later */
 	KEEP_RECORD = LINK_PPM / 4,
 	FAULTS_MAX = 12,
+	SLOW_BEAT = 3,	   /* times */
 	LATE_NS = 1000000, /* copies that come later than this are not known as copies any more */
 };
 
@@ -162,22 +163,28 @@ sim_faults_on_send(struct sim_world *w, uint32_t from, uint32_t to, uint8_t *fra
 	}
 }
 
-/* Put a frame into a node's hands as if it had come from the network. */
-static void
-inject(struct sim_world *w, struct sim_node *to, const struct sim_captured *c, uint32_t psn)
+void
+sim_faults_inject(struct sim_world *w, struct sim_node *to, const struct sim_captured *c)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(w->pool);
-	uint8_t *frame;
 
-	SIM_CHECK(w, m != NULL, "no mbuf for a stale frame");
-	frame = rte_pktmbuf_mtod(m, uint8_t *);
-	memcpy(frame, c->data, c->len);
+	SIM_CHECK(w, m != NULL, "no mbuf for a frame of old");
+	memcpy(rte_pktmbuf_mtod(m, uint8_t *), c->data, c->len);
 	m->data_len = (uint16_t)c->len;
 	m->pkt_len = c->len;
-	roce_store_be24(frame + ROCE_L2L4_LEN + 9, psn);
-	sim_seal(frame, c->len);
 	sim_node_receive(w, to, m);
 	sim_node_turn(w, to);
+}
+
+void
+sim_faults_inject_at(struct sim_world *w, struct sim_node *to, const struct sim_captured *c,
+	uint32_t psn)
+{
+	struct sim_captured copy = *c;
+
+	roce_store_be24(copy.data + ROCE_L2L4_LEN + 9, psn);
+	sim_seal(copy.data, copy.len);
+	sim_faults_inject(w, to, &copy);
 }
 
 static uint32_t
@@ -202,7 +209,7 @@ stale_write(struct sim_world *w, uint32_t from, struct sim_node *to)
 		return;
 	w->counts.stale_writes++;
 	sim_truth_rough(way);
-	inject(w, to, c, qp->resp.epsn);
+	sim_faults_inject_at(w, to, c, qp->resp.epsn);
 }
 
 /* A WRITE to a port of an attempt that is over: in the new one it must find nothing. */
@@ -227,7 +234,8 @@ stale_port(struct sim_world *w, uint32_t from, struct sim_node *to)
 	qp = remu_qp_find(to->engine, qpn_of(c));
 	w->counts.stale_ports++;
 	sim_truth_rough(way);
-	inject(w, to, c, qp != NULL ? qp->resp.epsn : (uint32_t)sim_below(w, 1 << 24));
+	sim_faults_inject_at(w, to, c,
+		qp != NULL ? qp->resp.epsn : (uint32_t)sim_below(w, 1 << 24));
 }
 
 static void
@@ -247,6 +255,7 @@ set_weather(struct sim_world *w, uint32_t a, uint32_t b)
 	if (stormy || way->stormy)
 		sim_truth_rough(way);
 	way->stormy = stormy;
+	way->to->arrival_known = false;
 	if (link_config(&way->link, &cfg, w->now) != 0)
 		sim_fail(w, "the link does not take its weather");
 }
@@ -301,11 +310,8 @@ draw_clients(struct sim_world *w, struct sim_node_config *cfg)
 static void
 draw_config(struct sim_world *w, struct sim_node_config *cfg)
 {
-	/*
-	 * One beat for the whole world: a node whose partner's beat is longer than its own
-	 * detection time gives up again and again, and nothing in the record could tell it why.
-	 */
-	uint32_t beat = w->beat_us;
+	/* Some beat more slowly; who would take a partner's beat for none then refuses it. */
+	uint32_t beat = sim_chance(w, LINK_PPM / 8) ? w->beat_us * SLOW_BEAT : w->beat_us;
 
 	sim_node_default(cfg);
 	if (sim_chance(w, LINK_PPM / 16)) {
@@ -359,7 +365,7 @@ start(struct sim_world *w, struct sim_node *n)
 		return;
 	if (n->running)
 		sim_node_crash(w, n);
-	if (!w->exact && sim_chance(w, LINK_PPM / 3))
+	if (!w->exact && !w->keep_config && sim_chance(w, LINK_PPM / 3))
 		draw_config(w, &cfg);
 	sim_node_boot(w, n, &cfg);
 }

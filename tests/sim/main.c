@@ -23,7 +23,16 @@ static const char usage[] =
 	"       sim --drop-each | --drop-pairs [--sample K]     lose every packet of a handshake\n"
 	"       sim --handshakes N                          as fast as possible, without faults\n"
 	"       sim --rtt                                   how long a handshake takes, exactly\n"
-	"       sim --detect [--seeds BEATS]                how soon a crash is told\n"
+	"       sim --detect [--seeds BEATS]                how soon a crash or a hang is told\n"
+	"       sim --links                                 cuts, flaps, clocks\n"
+	"       sim --suspicions [--seeds N]                both suspect each other at once\n"
+	"       sim --clean [--seeds N]                     how long a clean start takes\n"
+	"       sim --late                                  frames of former lives come back\n"
+	"       sim --exhaustion                            memory, mbufs, queue pairs run out\n"
+	"       sim --versions                              versions, features, strange records\n"
+	"       sim --identity [--seeds N]                  nodes that take each other's place\n"
+	"       sim --many N | --mesh N [--seeds ROUNDS]    a hub with N partners, or N nodes in a "
+	"mesh\n"
 	"What does not hold yet, with --seeds or --seed:\n"
 	"       --strict-late    late copies of old frames end no session\n";
 
@@ -41,6 +50,15 @@ enum mode {
 	OPT_HANDSHAKES,
 	OPT_RTT,
 	OPT_DETECT,
+	OPT_LINKS,
+	OPT_SUSPICIONS,
+	OPT_CLEAN,
+	OPT_LATE,
+	OPT_EXHAUSTION,
+	OPT_VERSIONS,
+	OPT_IDENTITY,
+	OPT_MANY,
+	OPT_MESH,
 	OPT_STRICT_LATE,
 };
 
@@ -58,6 +76,15 @@ static const struct option options[] = {
 	{"handshakes", required_argument, NULL, OPT_HANDSHAKES},
 	{"rtt", no_argument, NULL, OPT_RTT},
 	{"detect", no_argument, NULL, OPT_DETECT},
+	{"links", no_argument, NULL, OPT_LINKS},
+	{"suspicions", no_argument, NULL, OPT_SUSPICIONS},
+	{"clean", no_argument, NULL, OPT_CLEAN},
+	{"late", no_argument, NULL, OPT_LATE},
+	{"exhaustion", no_argument, NULL, OPT_EXHAUSTION},
+	{"versions", no_argument, NULL, OPT_VERSIONS},
+	{"identity", no_argument, NULL, OPT_IDENTITY},
+	{"many", required_argument, NULL, OPT_MANY},
+	{"mesh", required_argument, NULL, OPT_MESH},
 	{"strict-late", no_argument, NULL, OPT_STRICT_LATE},
 	{NULL, 0, NULL, 0},
 };
@@ -78,6 +105,46 @@ number(const char *text)
 }
 
 static int
+run_mode(struct sim_world *w, int mode, const struct sim_options *opt)
+{
+	switch (mode) {
+	case OPT_SEED:
+		return sim_run_seed(w, opt);
+	case OPT_CRASH_EACH:
+	case OPT_CRASH_PAIRS:
+		return sim_run_crashes(w, opt, mode == OPT_CRASH_PAIRS);
+	case OPT_DROP_EACH:
+	case OPT_DROP_PAIRS:
+		return sim_run_drops(w, opt, mode == OPT_DROP_PAIRS);
+	case OPT_HANDSHAKES:
+		return sim_run_handshakes(w, opt);
+	case OPT_RTT:
+		return sim_run_rtt(w, opt);
+	case OPT_DETECT:
+		return sim_run_detect(w, opt);
+	case OPT_LINKS:
+		return sim_run_links(w, opt);
+	case OPT_SUSPICIONS:
+		return sim_run_suspicions(w, opt);
+	case OPT_CLEAN:
+		return sim_run_clean(w, opt);
+	case OPT_LATE:
+		return sim_run_late(w, opt);
+	case OPT_EXHAUSTION:
+		return sim_run_exhaustion(w, opt);
+	case OPT_VERSIONS:
+		return sim_run_versions(w, opt);
+	case OPT_IDENTITY:
+		return sim_run_identity(w, opt);
+	case OPT_MANY:
+	case OPT_MESH:
+		return sim_run_many(w, opt);
+	default:
+		return sim_run_swarm(w, opt);
+	}
+}
+
+static int
 run(int mode, struct sim_options *opt, const char *trace)
 {
 	struct sim_world *w;
@@ -87,38 +154,14 @@ run(int mode, struct sim_options *opt, const char *trace)
 		fprintf(stderr, "sim: EAL does not start\n");
 		return 2;
 	}
-	w = sim_world_new(SIM_ATTEMPTS);
+	w = sim_world_new(mode == OPT_MANY || mode == OPT_MESH ? SIM_ATTEMPTS_MANY : SIM_ATTEMPTS);
 	w->strict_late = opt->strict_late;
 	sim_trace_signals();
 	if (trace != NULL && pcap_writer_open(trace, &w->pcap) != 0) {
 		fprintf(stderr, "sim: %s cannot be written\n", trace);
 		return 2;
 	}
-	switch (mode) {
-	case OPT_SEED:
-		rc = sim_run_seed(w, opt);
-		break;
-	case OPT_CRASH_EACH:
-	case OPT_CRASH_PAIRS:
-		rc = sim_run_crashes(w, opt, mode == OPT_CRASH_PAIRS);
-		break;
-	case OPT_DROP_EACH:
-	case OPT_DROP_PAIRS:
-		rc = sim_run_drops(w, opt, mode == OPT_DROP_PAIRS);
-		break;
-	case OPT_HANDSHAKES:
-		rc = sim_run_handshakes(w, opt);
-		break;
-	case OPT_RTT:
-		rc = sim_run_rtt(w, opt);
-		break;
-	case OPT_DETECT:
-		rc = sim_run_detect(w, opt);
-		break;
-	default:
-		rc = sim_run_swarm(w, opt);
-		break;
-	}
+	rc = run_mode(w, mode, opt);
 	if (pcap_writer_close(w->pcap) != 0) {
 		fprintf(stderr, "sim: %s could not be written\n", trace);
 		return 2;
@@ -187,6 +230,16 @@ main(int argc, char **argv)
 			opt.seeds = number(optarg);
 			mode = c;
 			break;
+		case OPT_MANY:
+			opt.n_nodes = 1 + (uint32_t)number(optarg);
+			opt.shape = SIM_STAR;
+			mode = c;
+			break;
+		case OPT_MESH:
+			opt.n_nodes = (uint32_t)number(optarg);
+			opt.shape = SIM_MESH;
+			mode = c;
+			break;
 		case OPT_STRICT_LATE:
 			opt.strict_late = true;
 			break;
@@ -202,7 +255,7 @@ main(int argc, char **argv)
 		}
 	}
 	if (mode == 0 || optind != argc || opt.jobs == 0 || opt.jobs > JOBS_MAX ||
-		opt.sample == 0) {
+		opt.sample == 0 || opt.n_nodes > SIM_NODES || opt.n_nodes == 1) {
 		fputs(usage, stderr);
 		return 2;
 	}

@@ -19,6 +19,7 @@
 
 static struct sim_arena *current;
 static bool forbidden;
+static uint32_t fail_in; /* allocations of a node until one fails, from 1; 0: none does */
 
 /* The linker gives them these names. */
 void *__real_malloc(size_t size);
@@ -40,6 +41,12 @@ void
 sim_memory_use(struct sim_arena *arena)
 {
 	current = arena;
+}
+
+void
+sim_memory_fail_at(uint32_t k)
+{
+	fail_in = k;
 }
 
 void
@@ -115,6 +122,8 @@ static void *
 allocate(size_t size)
 {
 	check_allowed();
+	if (current != NULL && fail_in != 0 && --fail_in == 0)
+		return NULL;
 #ifdef USE_HEAP
 	if (current != NULL)
 		current->live++;

@@ -67,7 +67,7 @@ rand64(void *ctx)
 	return sim_random(((struct sim_node *)ctx)->world);
 }
 
-static void
+static bool
 make_engine(struct sim_world *w, struct sim_node *n)
 {
 	struct remu_engine_config cfg = {
@@ -85,16 +85,15 @@ make_engine(struct sim_world *w, struct sim_node *n)
 		ports += n->cfg.clients[i].ports;
 	cfg.max_qps = n->n_peers * (1 + ports);
 	cfg.max_mrs = n->n_peers * (CCM_REGION_KEYS + ports);
-	if (remu_engine_create(&cfg, &n->engine) != 0 ||
-		remu_channel_create(n->engine, n->cfg.channel_depth, &n->channel) != 0)
-		sim_fail(w, "the engine of node %u cannot be created", n->index);
+	return remu_engine_create(&cfg, &n->engine) == 0 &&
+		remu_channel_create(n->engine, n->cfg.channel_depth, &n->channel) == 0;
 }
 
 static struct ccm_config
 manager_config(const struct sim_node *n)
 {
 	struct ccm_config cfg = {
-		.node_id = n->cfg.id != 0 ? n->cfg.id : (uint16_t)(n->index + 1),
+		.node_id = sim_node_id(n),
 		.role = n->index & 1 ? CCM_ROLE_APPLICATION : CCM_ROLE_STORAGE,
 		.name = "node",
 		.path_mtu = n->cfg.path_mtu,
@@ -124,7 +123,7 @@ manager_config(const struct sim_node *n)
 	return cfg;
 }
 
-static void
+static bool
 make_manager(struct sim_world *w, struct sim_node *n)
 {
 	struct ccm_config cfg = manager_config(n);
@@ -143,16 +142,19 @@ make_manager(struct sim_world *w, struct sim_node *n)
 	memset(n->memory, 0, n->memory_dirty);
 	n->memory_dirty = env.memory_size;
 	if (ccm_create(&cfg, &env, &n->ccm) != 0)
-		sim_fail(w, "the manager of node %u cannot be created", n->index);
+		return false;
 	for (uint32_t i = 0; i < n->cfg.n_clients; i++)
 		if (ccm_client_register(n->ccm, &n->cfg.clients[i], sim_traffic_on_client, n,
 			    &handle) != 0)
-			sim_fail(w, "a client of node %u cannot be registered", n->index);
+			return false;
+	return true;
 }
 
-void
-sim_node_boot(struct sim_world *w, struct sim_node *n, const struct sim_node_config *cfg)
+bool
+sim_node_try_boot(struct sim_world *w, struct sim_node *n, const struct sim_node_config *cfg)
 {
+	bool ok;
+
 	SIM_CHECK(w, !n->running, "node %u runs already", n->index);
 	n->cfg = *cfg;
 	n->running = true;
@@ -166,9 +168,17 @@ sim_node_boot(struct sim_world *w, struct sim_node *n, const struct sim_node_con
 	n->control_at = w->now;
 	sim_arena_reset(&n->arena);
 	sim_memory_use(&n->arena);
-	make_engine(w, n);
-	make_manager(w, n);
+	n->engine = NULL;
+	n->ccm = NULL;
+	ok = make_engine(w, n) && make_manager(w, n);
+	if (!ok) {
+		ccm_destroy(n->ccm);
+		remu_engine_destroy(n->engine);
+		n->running = false;
+	}
 	sim_memory_use(NULL);
+	if (!ok)
+		return false;
 	sim_log(w,
 		"node %u starts: versions %u-%u, mtu %u, beat %u us, dead after %u us, window %u, "
 		"channel %u, clock %+d ppm%s",
@@ -178,6 +188,14 @@ sim_node_boot(struct sim_world *w, struct sim_node *n, const struct sim_node_con
 	sim_mix(w, n->index + 1);
 	sim_oracle_boot(w, n);
 	sim_boot_start(w, n);
+	return true;
+}
+
+void
+sim_node_boot(struct sim_world *w, struct sim_node *n, const struct sim_node_config *cfg)
+{
+	if (!sim_node_try_boot(w, n, cfg))
+		sim_fail(w, "node %u cannot boot", n->index);
 }
 
 void
@@ -381,6 +399,39 @@ sim_node_turn(struct sim_world *w, struct sim_node *n)
 	if (n->stopping && ccm_stopped(n->ccm) && rte_ring_count(n->channel->down) == 0 &&
 		rte_ring_count(n->channel->up) == 0 && n->channel->in_flight == 0)
 		sim_oracle_check_stopped(w, n);
+}
+
+struct sim_holding
+sim_node_holding(const struct sim_node *n)
+{
+	return (struct sim_holding){
+		.qps = n->engine->qp_table.used,
+		.mrs = n->engine->mr_table.used,
+		.live = n->arena.live,
+		.bytes = n->arena.used,
+	};
+}
+
+void
+sim_node_check_holding(struct sim_world *w, const struct sim_node *n,
+	const struct sim_holding *before)
+{
+	struct sim_holding now = sim_node_holding(n);
+
+	SIM_CHECK(w,
+		now.qps == before->qps && now.mrs == before->mrs && now.live == before->live &&
+			now.bytes == before->bytes,
+		"node %u holds %u queue pairs, %u regions and %zu bytes in %u pieces; before %u, "
+		"%u and %zu in %u",
+		n->index, now.qps, now.mrs, now.bytes, now.live, before->qps, before->mrs,
+		before->bytes, before->live);
+}
+
+void
+sim_node_expect(struct sim_node *n, uint32_t p, uint16_t id)
+{
+	n->peers[p].id = id;
+	n->peer_of_id[id] = (uint8_t)p;
 }
 
 bool

@@ -80,6 +80,9 @@ begin_attempt(struct sim_world *w, struct sim_node *n, uint32_t p, uint64_t nonc
 		.nonce = nonce,
 		.node = (uint8_t)n->index,
 		.other = n->peers[p].other,
+		.node_id = sim_node_id(n),
+		.partner_id = n->peers[p].id,
+		.foreign = n->cfg.foreign,
 		.incarnation = n->incarnation,
 		.ended_at = SIM_NEVER,
 	};
@@ -199,6 +202,22 @@ is_image_of(const struct ccm_record *rec, const uint8_t *memory)
 	return memcmp(image, memory, sizeof(image)) == 0;
 }
 
+/* Whether an attempt is of a node that this one takes for its partner, and meant for this one. */
+static bool
+is_partners(const struct sim_world *w, const struct sim_node *n, uint32_t p,
+	const struct sim_attempt *theirs)
+{
+	const struct sim_node *o;
+
+	if (theirs == NULL)
+		return false;
+	o = &w->nodes[theirs->node];
+	if (w->shape != SIM_RIVALS)
+		return theirs->node == n->peers[p].other && theirs->other == n->index;
+	return o->place == n->peers[p].place && theirs->node_id == n->peers[p].id &&
+		theirs->partner_id == sim_node_id(n) && theirs->foreign == n->cfg.foreign;
+}
+
 /* R3: bound to what was READ, and to somebody who means us. */
 static void
 on_bound(struct sim_world *w, struct sim_node *n, uint32_t p)
@@ -212,8 +231,7 @@ on_bound(struct sim_world *w, struct sim_node *n, uint32_t p)
 	mine->bound = s->bound;
 	if (w->fast)
 		return;
-	SIM_CHECK(w,
-		theirs != NULL && theirs->node == n->peers[p].other && theirs->other == n->index,
+	SIM_CHECK(w, is_partners(w, n, p, theirs),
 		"node %u binds to %016lx, which is no attempt of node %u for it", n->index,
 		(unsigned long)s->bound, n->peers[p].other);
 	SIM_CHECK(w, s->seen.nonce == s->bound && is_image_of(&s->seen, peer->read_buf),
@@ -282,11 +300,10 @@ on_ready(struct sim_world *w, struct sim_node *n, uint32_t p)
 
 /* What two nodes must agree on: the highest common version, the lower MTU, the common features. */
 static void
-check_agreed(struct sim_world *w, const struct sim_node *n, uint32_t p,
-	const struct sim_attempt *mine)
+check_agreed(struct sim_world *w, const struct sim_node *n, const struct sim_attempt *mine)
 {
-	const struct sim_node *o = &w->nodes[n->peers[p].other];
 	const struct sim_attempt *theirs = sim_attempt_find(w, mine->bound);
+	const struct sim_node *o = &w->nodes[theirs->node];
 
 	if (!o->running || theirs->incarnation != o->incarnation)
 		return;
@@ -316,7 +333,7 @@ on_up(struct sim_world *w, struct sim_node *n, uint32_t p)
 		theirs->version == mine->version && theirs->map_hash == mine->map_hash &&
 			theirs->path_mtu == mine->path_mtu && theirs->features == mine->features,
 		"node %u and its partner disagree about version, ports, MTU or features", n->index);
-	check_agreed(w, n, p, mine);
+	check_agreed(w, n, mine);
 }
 
 static void
@@ -485,11 +502,11 @@ check_records(struct sim_world *w, struct sim_node *n, uint32_t p, uint64_t loca
 
 /* What a directory says is what the partner's attempt really has. */
 static void
-check_directory_content(struct sim_world *w, const struct sim_node *n, uint32_t p,
+check_directory_content(struct sim_world *w, const struct sim_node *n,
 	const struct ccm_directory *dir)
 {
-	const struct sim_node *o = &w->nodes[n->peers[p].other];
 	const struct sim_attempt *theirs = sim_attempt_find(w, dir->nonce);
+	const struct sim_node *o = &w->nodes[theirs->node];
 
 	for (uint32_t i = 0; i < dir->n_ports; i++)
 		SIM_CHECK(w,
@@ -526,7 +543,7 @@ check_directory(struct sim_world *w, struct sim_node *n, uint32_t p)
 		"node %u takes a directory of another attempt", n->index);
 	SIM_CHECK(w, s->theirs.crc == rec->dir_crc,
 		"node %u takes a directory that the record does not name", n->index);
-	check_directory_content(w, n, p, &s->theirs);
+	check_directory_content(w, n, &s->theirs);
 }
 
 /* I2: who are up with each other mean each other. */
@@ -537,10 +554,15 @@ check_mutual(struct sim_world *w, const struct sim_node *n, uint32_t p)
 	const struct sim_node *o = &w->nodes[n->peers[p].other];
 	const struct ccm_session *t;
 
+	if (w->shape == SIM_RIVALS)
+		o = &w->nodes[sim_attempt_find(w, s->bound)->node];
 	if (!o->running)
 		return;
 	t = &sim_ccm_peer(o, sim_peer_index(o, n->index))->session;
 	if (t->state != CCM_UP)
+		return;
+	/* A rival may not know yet that the partner has turned to another. */
+	if (w->shape == SIM_RIVALS && s->bound != t->nonce && t->bound != s->nonce)
 		return;
 	SIM_CHECK(w, s->bound == t->nonce && t->bound == s->nonce,
 		"nodes %u and %u are UP with different attempts", n->index, o->index);
@@ -585,7 +607,7 @@ check_session(struct sim_world *w, struct sim_node *n, uint32_t p, uint64_t loca
 static void
 check_objects(struct sim_world *w, const struct sim_node *n)
 {
-	uint32_t qps = 0, mrs = 0;
+	uint32_t qps = n->taken_qps, mrs = n->taken_mrs;
 
 	for (uint32_t p = 0; p < n->n_peers; p++) {
 		const struct ccm_peer *peer = sim_ccm_peer(n, p);
@@ -712,6 +734,13 @@ sim_oracle_after_frame(struct sim_world *w, struct sim_node *n, const struct sim
 	sim_traffic_scan(w, n, (qp->pd >> 16) - 1, (qp->pd & 0xffff) - 1);
 }
 
+/* Whether the partner's beat is too slow for the detection time of a node. */
+static bool
+is_too_slow(const struct sim_node *a, const struct sim_node *b)
+{
+	return 3 * b->cfg.timing.beat_us > a->cfg.timing.dead_after_us;
+}
+
 enum ccm_reason
 sim_oracle_refusal(const struct sim_node *a, const struct sim_node *b)
 {
@@ -719,5 +748,7 @@ sim_oracle_refusal(const struct sim_node *a, const struct sim_node *b)
 		return CCM_REASON_WRONG_CLUSTER;
 	if (a->cfg.version_max < b->cfg.version_min || b->cfg.version_max < a->cfg.version_min)
 		return CCM_REASON_VERSION;
-	return CCM_REASON_NONE;
+	if (is_too_slow(a, b))
+		return CCM_REASON_TIMING;
+	return is_too_slow(b, a) ? CCM_REASON_PARTNER_REFUSED : CCM_REASON_NONE;
 }

@@ -39,7 +39,8 @@ is_settled(const struct sim_world *w, uint32_t a, uint32_t b)
 	if (refusal == CCM_REASON_NONE)
 		return sim_both_up(w, a, b);
 	s = &sim_ccm_peer(n, sim_peer_index(n, b))->session;
-	return s->state == CCM_REFUSED && s->reason == refusal;
+	return s->state == (refusal == CCM_REASON_PARTNER_REFUSED ? CCM_SEARCH : CCM_REFUSED) &&
+		s->reason == refusal;
 }
 
 static bool
@@ -78,7 +79,7 @@ static void
 converge(struct sim_world *w)
 {
 	uint64_t limit = 300 * SIM_MS + 40 * longest(w, false) + 20 * longest(w, true);
-	uint64_t calm = longest(w, false) + 2 * w->beat_us * SIM_US + 8 * w->delay_ns;
+	uint64_t calm = longest(w, false) + 6 * w->beat_us * SIM_US + 8 * w->delay_ns;
 	uint64_t start = w->now, since = SIM_NEVER;
 	uint64_t downs = w->counts.downs;
 

@@ -37,16 +37,17 @@ enum {
 	SIM_AREA = 2048, /* bytes that a client writes in each port's memory */
 	SIM_BLOCK = 32,	 /* bytes of a stamp */
 	SIM_BLOCKS = SIM_AREA / SIM_BLOCK,
-	SIM_FRAME_MAX = 1184,  /* a WRITE of 1024 bytes and its headers */
-	SIM_RX_RING = 64,      /* frames that wait for a data core that stands still */
-	SIM_ATTEMPTS = 8192,   /* nonces of a world at most; power of two */
-	SIM_RECORDS = 65536,   /* records sent that are remembered at most; power of two */
-	SIM_PLANS = 128,       /* faults that are to come */
-	SIM_MARKS = 64,	       /* packets to lose, events to crash at */
-	SIM_CAPTURED = 32,     /* frames kept to be sent again */
-	SIM_STAGES = 4,	       /* of booting */
-	SIM_BOOT_CHANGES = 64, /* that are remembered; power of two */
-	SIM_QPN = 0x100,       /* bootstrap queue pair for partner i is this plus i */
+	SIM_FRAME_MAX = 1184,	   /* a WRITE of 1024 bytes and its headers */
+	SIM_RX_RING = 64,	   /* frames that wait for a data core that stands still */
+	SIM_ATTEMPTS = 8192,	   /* nonces of a world at most; power of two */
+	SIM_ATTEMPTS_MANY = 65536, /* the same where there are many nodes */
+	SIM_RECORDS = 65536,	   /* records sent that are remembered at most; power of two */
+	SIM_PLANS = 128,	   /* faults that are to come */
+	SIM_MARKS = 64,		   /* packets to lose, events to crash at */
+	SIM_CAPTURED = 32,	   /* frames kept to be sent again */
+	SIM_STAGES = 4,		   /* of booting */
+	SIM_BOOT_CHANGES = 64,	   /* that are remembered; power of two */
+	SIM_QPN = 0x100,	   /* bootstrap queue pair for partner i is this plus i */
 	SIM_VA = 0x100000,
 };
 
@@ -87,6 +88,7 @@ struct sim_node_config {
 	uint64_t features;
 	struct sim_boot_script boot;
 	uint64_t traffic_ns; /* pause between two exchanges on a port; 0: no traffic */
+	uint32_t flood;	     /* READs beside each exchange, as many as are taken */
 };
 
 /* A port as its client uses it. */
@@ -100,8 +102,10 @@ struct sim_port {
 	uint32_t handle;
 	uint32_t offset, length; /* of the WRITE under way or last done */
 	uint64_t counter;
-	uint64_t next_at;	 /* world time */
-	uint64_t writer, target; /* nonces in the stamps */
+	uint64_t next_at;	    /* world time */
+	uint64_t writer, target;    /* nonces in the stamps */
+	uint32_t flooding;	    /* READs under way beside the exchange */
+	uint8_t scratch[SIM_BLOCK]; /* where they go */
 	uint8_t out[SIM_AREA];
 	uint8_t back[SIM_AREA];
 };
@@ -130,6 +134,7 @@ struct sim_peer {
 	uint8_t verdict, verdict_before; /* enum ccm_verdict */
 	uint8_t advice;			 /* enum ccm_advice, as clients have been told */
 	uint8_t advised;		 /* clients that have been told it */
+	uint32_t n_verdicts;		 /* how often it has changed */
 	bool told_up[SIM_CLIENTS];
 	uint32_t ups, downs;
 	uint32_t n_ports;
@@ -176,6 +181,7 @@ struct sim_node {
 	uint64_t report_at;  /* world time of the last link report */
 	bool link_down;	     /* so it has been told */
 	uint64_t turned;     /* own time: last turn of the control core */
+	uint32_t taken_qps, taken_mrs; /* of its engine, by the test itself */
 	uint16_t boot_stage;
 	uint32_t boot_progress;
 	uint64_t boot_next; /* own time of the next step */
@@ -188,6 +194,8 @@ struct sim_node {
 	uint8_t peer_of_node[SIM_NODES], peer_of_id[SIM_NODES + 1]; /* index in peers */
 	uint32_t n_in;
 	struct sim_way *in[SIM_NODES]; /* that lead here */
+	uint64_t arrival;	       /* world time of the next frame on any of them; */
+	bool arrival_known;	       /* else it is to be found out */
 	struct sim_world *world;
 };
 
@@ -200,6 +208,8 @@ struct sim_attempt {
 	uint64_t ended_at; /* world time; SIM_NEVER: it lives */
 	uint32_t incarnation;
 	uint16_t version, path_mtu;
+	uint16_t node_id, partner_id;
+	bool foreign;
 	uint8_t node, other;
 	uint8_t peak; /* furthest state reached */
 	uint8_t n_ports;
@@ -249,6 +259,7 @@ struct sim_captured {
 /* One direction between two nodes. */
 struct sim_way {
 	struct link link;
+	struct sim_node *to;
 	bool open;	       /* it is part of this world */
 	bool stormy;	       /* the link model does something to frames */
 	uint64_t smooth_since; /* world time: nothing has happened to frames; SIM_NEVER: it has */
@@ -267,6 +278,17 @@ struct sim_rates {
 	uint32_t forge;	 /* one bit of a bootstrap frame, with a valid ICRC */
 	uint32_t splice; /* a record read while it was being written */
 	uint32_t stale;	 /* a READ answered with an older record */
+};
+
+/* All frames that two nodes send, in order. */
+struct sim_tape {
+	uint32_t n, max;
+	bool on;
+	struct {
+		uint64_t at; /* world time */
+		uint8_t to;
+		struct sim_captured frame;
+	} * frames;
 };
 
 struct sim_counts {
@@ -307,7 +329,12 @@ struct sim_world {
 	bool faulty;	  /* the time of faults */
 	bool settled;	  /* all that can be up is up: nobody may go down any more */
 	bool strict_late; /* sessions stay up although late copies come */
-	uint32_t beat_us; /* of all nodes of the world */
+	bool hushed;	  /* clients post nothing new */
+	bool starving;	  /* no mbuf: frames that arrive are lost */
+	bool keep_config; /* nodes always start with the same one */
+	uint32_t mangler; /* what this node sends of records is changed by: */
+	void (*mangle)(struct sim_world *w, uint8_t *record);
+	uint32_t beat_us; /* of most nodes of the world */
 	struct sim_rates rates;
 	uint64_t stop_at; /* event after which a step ends */
 	bool late_copies; /* copies of frames come so late that they can do harm */
@@ -328,6 +355,7 @@ struct sim_world {
 	struct link_pool frames;
 	struct rte_mempool *pool;
 	struct pcap_writer *pcap;
+	struct sim_tape tape;
 	bool verbose;
 };
 
@@ -335,6 +363,8 @@ struct sim_world {
 
 /* Where nodes allocate from now on; NULL: the heap. */
 void sim_memory_use(struct sim_arena *arena);
+/* Allocation number k of a node fails, from 1; 0: none. */
+void sim_memory_fail_at(uint32_t k);
 /* From now on allocating is a failure. */
 void sim_memory_forbid(bool forbid);
 /* Makes it, or makes it larger; it must be empty. */
@@ -375,7 +405,7 @@ void sim_world_end(struct sim_world *w);
 /* Go to the next thing that happens, but not beyond `end`. */
 void sim_world_step(struct sim_world *w, uint64_t end);
 void sim_world_run(struct sim_world *w, uint64_t ns);
-void sim_world_send(struct sim_world *w, struct sim_node *from, const struct rte_mbuf *m);
+void sim_world_send(struct sim_world *w, struct sim_node *from, struct rte_mbuf *m);
 void sim_world_set_links(struct sim_world *w, const struct link_config *cfg);
 
 uint64_t sim_random(struct sim_world *w);
@@ -392,6 +422,8 @@ sim_mix(struct sim_world *w, uint64_t word)
 
 void sim_node_default(struct sim_node_config *cfg);
 void sim_node_boot(struct sim_world *w, struct sim_node *n, const struct sim_node_config *cfg);
+/* Returns false when there is not enough memory; then nothing is left of it. */
+bool sim_node_try_boot(struct sim_world *w, struct sim_node *n, const struct sim_node_config *cfg);
 void sim_node_crash(struct sim_world *w, struct sim_node *n);
 void sim_node_stop(struct sim_world *w, struct sim_node *n);
 void sim_node_link_report(struct sim_world *w, struct sim_node *n, bool up);
@@ -408,6 +440,12 @@ static inline uint32_t
 sim_peer_index(const struct sim_node *n, uint32_t other)
 {
 	return n->peer_of_node[other];
+}
+
+static inline uint16_t
+sim_node_id(const struct sim_node *n)
+{
+	return n->cfg.id != 0 ? n->cfg.id : (uint16_t)(n->index + 1);
 }
 
 /* Damage to records that no check sum shows, and old ones. */
@@ -429,6 +467,20 @@ sim_ccm_peer(const struct sim_node *n, uint32_t p)
 {
 	return &n->ccm->peers[p];
 }
+
+/* What a node holds. */
+struct sim_holding {
+	uint32_t qps, mrs, live;
+	size_t bytes;
+};
+
+struct sim_holding sim_node_holding(const struct sim_node *n);
+/* The same as before, whatever has been. */
+void sim_node_check_holding(struct sim_world *w, const struct sim_node *n,
+	const struct sim_holding *before);
+
+/* Which id a node expects of its partner, before it boots. */
+void sim_node_expect(struct sim_node *n, uint32_t p, uint16_t id);
 
 /* The session of two nodes is up on both sides. */
 bool sim_both_up(const struct sim_world *w, uint32_t a, uint32_t b);
@@ -473,7 +525,7 @@ void sim_oracle_before_frame(const struct sim_node *n, const struct rte_mbuf *m,
 void sim_oracle_after_frame(struct sim_world *w, struct sim_node *n,
 	const struct sim_arrival *arrival);
 struct sim_attempt *sim_attempt_find(struct sim_world *w, uint64_t nonce);
-/* Whether two nodes can agree; otherwise the reason that both must give. */
+/* Whether two nodes can agree; otherwise the reason that the first must give. */
 enum ccm_reason sim_oracle_refusal(const struct sim_node *a, const struct sim_node *b);
 /* No queue pair and no region but those of the bootstrap is left. */
 void sim_oracle_check_stopped(struct sim_world *w, const struct sim_node *n);
@@ -531,6 +583,11 @@ void sim_faults_due(struct sim_world *w);
 /* A frame is about to go on its way: change it, perhaps. */
 void sim_faults_on_send(struct sim_world *w, uint32_t from, uint32_t to, uint8_t *frame,
 	uint32_t len, const struct roce_packet *pkt);
+/* Put a frame into a node's hands as if it had come from the network. */
+void sim_faults_inject(struct sim_world *w, struct sim_node *to, const struct sim_captured *c);
+/* The same, at another PSN. */
+void sim_faults_inject_at(struct sim_world *w, struct sim_node *to, const struct sim_captured *c,
+	uint32_t psn);
 const char *sim_fault_name(enum sim_fault kind);
 void sim_seal(uint8_t *frame, uint32_t len);
 
@@ -542,6 +599,8 @@ struct sim_options {
 	bool verbose;
 	bool strict_late;
 	uint64_t sample; /* of pairs: every so many-th; 1: all */
+	uint32_t n_nodes;
+	enum sim_shape shape;
 };
 
 int sim_run_swarm(struct sim_world *w, const struct sim_options *opt);
@@ -551,3 +610,11 @@ int sim_run_crashes(struct sim_world *w, const struct sim_options *opt, bool pai
 int sim_run_drops(struct sim_world *w, const struct sim_options *opt, bool pairs);
 int sim_run_rtt(struct sim_world *w, const struct sim_options *opt);
 int sim_run_detect(struct sim_world *w, const struct sim_options *opt);
+int sim_run_many(struct sim_world *w, const struct sim_options *opt);
+int sim_run_links(struct sim_world *w, const struct sim_options *opt);
+int sim_run_suspicions(struct sim_world *w, const struct sim_options *opt);
+int sim_run_clean(struct sim_world *w, const struct sim_options *opt);
+int sim_run_late(struct sim_world *w, const struct sim_options *opt);
+int sim_run_exhaustion(struct sim_world *w, const struct sim_options *opt);
+int sim_run_versions(struct sim_world *w, const struct sim_options *opt);
+int sim_run_identity(struct sim_world *w, const struct sim_options *opt);

@@ -12,6 +12,8 @@
 
 enum { POISON_OUT = 0xee, POISON_BACK = 0xdd };
 
+#define FLOOD_ID UINT64_MAX
+
 struct stamp {
 	uint64_t writer; /* nonces */
 	uint64_t target;
@@ -65,6 +67,7 @@ poison(struct sim_port *port)
 {
 	memset(port->out, POISON_OUT, sizeof(port->out));
 	memset(port->back, POISON_BACK, sizeof(port->back));
+	memset(port->scratch, POISON_BACK, sizeof(port->scratch));
 	port->poisoned = true;
 }
 
@@ -75,6 +78,9 @@ check_poison(struct sim_world *w, const struct sim_node *n, struct sim_port *por
 		return;
 	for (uint32_t i = 0; i < SIM_AREA; i++)
 		SIM_CHECK(w, port->back[i] == POISON_BACK,
+			"node %u: data were put into a buffer that DOWN had given back", n->index);
+	for (uint32_t i = 0; i < SIM_BLOCK; i++)
+		SIM_CHECK(w, port->scratch[i] == POISON_BACK,
 			"node %u: data were put into a buffer that DOWN had given back", n->index);
 	port->poisoned = false;
 }
@@ -99,6 +105,7 @@ on_up(struct sim_world *w, struct sim_node *n, uint32_t p, const struct ccm_clie
 		port->handle = ev->ports[i].handle;
 		port->client = (uint16_t)client;
 		port->writing = port->reading = false;
+		port->flooding = 0;
 		port->counter = 0;
 		port->next_at = w->now;
 		port->writer = s->nonce;
@@ -141,7 +148,7 @@ static void
 check_arrived(struct sim_world *w, const struct sim_node *n, uint32_t p, uint32_t i)
 {
 	const struct sim_port *port = &n->peers[p].ports[i];
-	const struct sim_node *o = &w->nodes[n->peers[p].other];
+	const struct sim_node *o = &w->nodes[sim_attempt_find(w, port->target)->node];
 	const struct ccm_peer *theirs;
 	struct stamp s;
 
@@ -166,6 +173,11 @@ on_completed(struct sim_world *w, struct sim_node *n, uint32_t p, const struct c
 	bool write = ev->wr_id & 1;
 
 	SIM_CHECK(w, port->up, "node %u: completion on a port that is not up", n->index);
+	if (ev->wr_id == FLOOD_ID) {
+		SIM_CHECK(w, port->flooding-- != 0, "node %u: completion of nothing under way",
+			n->index);
+		return;
+	}
 	SIM_CHECK(w, ev->wr_id >> 1 == port->counter && (write ? port->writing : port->reading),
 		"node %u: completion of nothing under way", n->index);
 	if (write)
@@ -237,12 +249,16 @@ exchange(struct sim_world *w, struct sim_node *n, uint32_t p, uint32_t i)
 	}
 	if (!port->writing)
 		port->next_at = w->now + n->cfg.traffic_ns;
+	while (port->flooding < n->cfg.flood &&
+		ccm_port_post(n->ccm, port->handle, CCM_PORT_READ, port->scratch, 0,
+			sizeof(port->scratch), FLOOD_ID) == 0)
+		port->flooding++;
 }
 
 void
 sim_traffic_turn(struct sim_world *w, struct sim_node *n)
 {
-	if (n->cfg.traffic_ns == 0)
+	if (n->cfg.traffic_ns == 0 || w->hushed)
 		return;
 	for (uint32_t p = 0; p < n->n_peers; p++) {
 		if (n->peers[p].state != CCM_UP)
@@ -261,7 +277,7 @@ sim_traffic_next(const struct sim_node *n)
 {
 	uint64_t at = SIM_NEVER;
 
-	if (n->cfg.traffic_ns == 0)
+	if (n->cfg.traffic_ns == 0 || n->world->hushed)
 		return at;
 	for (uint32_t p = 0; p < n->n_peers; p++) {
 		if (n->peers[p].state != CCM_UP)

@@ -79,6 +79,7 @@ sim_truth_boot(struct sim_world *w, struct sim_node *n)
 		peer->verdict = peer->verdict_before = CCM_VERDICT_UNREACHABLE;
 		peer->advice = CCM_ADVICE_UNSURE;
 		peer->advised = 0;
+		peer->n_verdicts = 0;
 	}
 }
 
@@ -99,6 +100,7 @@ void
 sim_truth_rough(struct sim_way *way)
 {
 	way->smooth_since = SIM_NEVER;
+	way->to->arrival_known = false;
 }
 
 /* A way is smooth again when what was sent before has arrived too. */
@@ -115,7 +117,8 @@ smooth_since(const struct sim_world *w, struct sim_way *way)
 static uint64_t
 ways_since(struct sim_world *w, const struct sim_node *n, const struct sim_node *o)
 {
-	if (sim_rates_any(w))
+	/* Who answers for a place that several claim is anybody's guess. */
+	if (sim_rates_any(w) || w->shape == SIM_RIVALS)
 		return SIM_NEVER;
 	return RTE_MAX(smooth_since(w, w->ways[n->index][o->index]),
 		smooth_since(w, w->ways[o->index][n->index]));
@@ -422,6 +425,7 @@ sim_truth_on_verdict(struct sim_world *w, struct sim_node *n, uint32_t p,
 	peer->judged_before = peer->judged;
 	peer->verdict = ev->to;
 	peer->judged = ev->time_ns;
+	peer->n_verdicts++;
 }
 
 void

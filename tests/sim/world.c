@@ -134,6 +134,7 @@ open_way(struct sim_world *w, uint32_t from, uint32_t to)
 	if (way == NULL)
 		way = w->ways[from][to] = allocate(sizeof(*way));
 	n->in[n->n_in++] = way;
+	way->to = n;
 	way->open = true;
 	way->stormy = false;
 	way->smooth_since = w->now;
@@ -179,6 +180,10 @@ sim_world_reset(struct sim_world *w, uint64_t seed, enum sim_shape shape, uint32
 	w->learned = 0;
 	w->delay_ns = delay_ns;
 	w->exact = w->fast = w->faulty = w->settled = false;
+	w->mangle = NULL;
+	w->tape.on = false;
+	w->starving = false;
+	w->hushed = w->forgetful = w->keep_config = false;
 	w->rates = (struct sim_rates){0};
 	w->stop_at = SIM_NEVER;
 	w->late_copies = false;
@@ -187,7 +192,9 @@ sim_world_reset(struct sim_world *w, uint64_t seed, enum sim_shape shape, uint32
 	for (uint32_t i = 0; i < n_nodes; i++) {
 		w->nodes[i].incarnation = 0;
 		w->nodes[i].n_boot = 0;
+		w->nodes[i].taken_qps = w->nodes[i].taken_mrs = 0;
 		w->nodes[i].n_in = 0;
+		w->nodes[i].arrival_known = false;
 		w->nodes[i].place = shape == SIM_RIVALS && i != 0 ? 1 : i;
 		introduce(w, &w->nodes[i]);
 	}
@@ -271,10 +278,39 @@ send_to(struct sim_world *w, uint32_t from, uint32_t to, const uint8_t *frame, u
 		frame = copy;
 	}
 	link_send(&w->ways[from][to]->link, frame, len, w->now);
+	w->nodes[to].arrival_known = false;
+}
+
+/* Records as another program would send them. */
+static void
+mangle(struct sim_world *w, const struct sim_node *from, struct rte_mbuf *m)
+{
+	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+	struct roce_packet pkt;
+
+	if (w->mangle == NULL || from->index != w->mangler ||
+		roce_decode(frame, m->data_len, &pkt) != REMU_DROP_NONE ||
+		!sim_is_bootstrap(&pkt) || pkt.payload_len != CCM_RECORD_SIZE)
+		return;
+	w->mangle(w, frame + (m->data_len - ROCE_ICRC_LEN - CCM_RECORD_SIZE));
+	sim_seal(frame, m->data_len);
+}
+
+static void
+record(struct sim_world *w, uint32_t to, const uint8_t *frame, uint32_t len)
+{
+	struct sim_tape *tape = &w->tape;
+
+	if (!tape->on || tape->n == tape->max)
+		return;
+	tape->frames[tape->n].at = w->now;
+	tape->frames[tape->n].to = (uint8_t)to;
+	tape->frames[tape->n].frame.len = len;
+	memcpy(tape->frames[tape->n++].frame.data, frame, len);
 }
 
 void
-sim_world_send(struct sim_world *w, struct sim_node *from, const struct rte_mbuf *m)
+sim_world_send(struct sim_world *w, struct sim_node *from, struct rte_mbuf *m)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 	uint32_t to = receiver(frame), len = m->data_len;
@@ -283,8 +319,10 @@ sim_world_send(struct sim_world *w, struct sim_node *from, const struct rte_mbuf
 
 	SIM_CHECK(w, m->nb_segs == 1 && len <= SIM_FRAME_MAX && are_partners(w, from->index, to),
 		"node %u sends a frame of %u bytes to node %u", from->index, len, to);
+	mangle(w, from, m);
 	if (w->pcap != NULL)
 		pcap_writer_add(w->pcap, frame, len, w->now);
+	record(w, to, frame, len);
 	if (marked(w, number)) {
 		sim_log(w, "packet %lu is lost", (unsigned long)number);
 		sim_truth_rough(w->ways[from->index][to]);
@@ -326,7 +364,11 @@ deliver(struct sim_world *w, struct link *link, struct sim_node *to)
 	}
 	while (link_next(link) <= w->now && to->running) {
 		m = rte_pktmbuf_alloc(w->pool);
-		SIM_CHECK(w, m != NULL, "no mbuf for a frame that arrives");
+		SIM_CHECK(w, m != NULL || w->starving, "no mbuf for a frame that arrives");
+		if (m == NULL) {
+			link_recv(link, lost, sizeof(lost), w->now);
+			continue;
+		}
 		len = link_recv(link, rte_pktmbuf_mtod(m, void *), SIM_FRAME_MAX, w->now);
 		if (len == 0) {
 			rte_pktmbuf_free(m);
@@ -343,17 +385,28 @@ deliver(struct sim_world *w, struct link *link, struct sim_node *to)
 }
 
 static uint64_t
-next_event(const struct sim_world *w)
+next_arrival(struct sim_node *n)
+{
+	if (!n->arrival_known) {
+		n->arrival_known = true;
+		n->arrival = SIM_NEVER;
+		for (uint32_t j = 0; j < n->n_in; j++)
+			n->arrival = RTE_MIN(n->arrival, link_next(&n->in[j]->link));
+	}
+	return n->arrival;
+}
+
+static uint64_t
+next_event(struct sim_world *w)
 {
 	uint64_t at = sim_faults_next(w);
 
 	for (uint32_t i = 0; i < w->n_nodes; i++) {
-		const struct sim_node *n = &w->nodes[i];
+		struct sim_node *n = &w->nodes[i];
 
+		at = RTE_MIN(at, next_arrival(n));
 		if (n->running)
 			at = RTE_MIN(at, sim_node_next(n));
-		for (uint32_t j = 0; j < n->n_in; j++)
-			at = RTE_MIN(at, link_next(&n->in[j]->link));
 	}
 	return at;
 }
@@ -373,9 +426,11 @@ sim_world_step(struct sim_world *w, uint64_t end)
 	for (uint32_t i = 0; i < w->n_nodes; i++) {
 		struct sim_node *n = &w->nodes[i];
 
-		for (uint32_t j = 0; j < n->n_in; j++)
-			if (link_next(&n->in[j]->link) <= w->now)
+		for (uint32_t j = 0; j < n->n_in && next_arrival(n) <= w->now; j++)
+			if (link_next(&n->in[j]->link) <= w->now) {
+				n->arrival_known = false;
 				deliver(w, &n->in[j]->link, n);
+			}
 		if (w->n_events == w->stop_at)
 			return;
 		if (n->running && sim_node_next(n) <= w->now) {

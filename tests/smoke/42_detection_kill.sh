@@ -100,6 +100,15 @@ timeline() {
 	EOF
 }
 
+# Both are up with each other's present attempt. Not assert_bound: its process substitutions make bash
+# 5.2 wait for ever once in a while, when process ids come round again, as they do in a long test.
+both_up() {
+	local a b
+	a=$(ask A /ccm/partner,2 '"\(.state) \(.nonce) \(.partner_nonce)"')
+	b=$(ask B /ccm/partner,1 '"\(.state) \(.partner_nonce) \(.nonce)"')
+	[ "$a" = "$b" ] && [ "${a%% *}" = up ]
+}
+
 # check_alarms SIDE EVENTS: sessions that this side gave up, though the partner lived.
 check_alarms() {
 	local at
@@ -240,7 +249,7 @@ back() {
 	born=${born/[.,]/}
 	jq -en "$ms <= $READY_MS" >/dev/null ||
 		late "$1: up on both $ms ms after the start of $2" "$born" $((born + ${ms%.*} * 1000))
-	assert_bound
+	wait_for 10 both_up || fail "$1: the nodes are not up with each other"
 }
 
 # let_go PID: it has ended, and with it its locks on EAL's files; it is not our child.
@@ -315,7 +324,7 @@ stop_node A
 stop_node B
 
 log "$(printf '%-18s %24s %26s' 'ms' 'until told: n p50 max' 'until up: n p50 max')"
-mapfile -t ROWS < <(printf '%s\n' "${ROWS[@]}" | sort -k 2,2 -s)
+mapfile -t ROWS <<<"$(printf '%s\n' "${ROWS[@]}" | sort -k 2,2 -s)"
 for row in "up, from outside" "${ROWS[@]}"; do
 	log "$(printf '%-18s %s   %s' "$row" "$(figures "${TOLD[$row]}")" \
 		"$([ "$row" = "up, from outside" ] || figures "${READY[$row]}")")"

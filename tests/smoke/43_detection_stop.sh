@@ -24,7 +24,8 @@ SHORT=(1 5) LONG=(1 5 30)
 STALE_MS=$((100 * ${CROWDED:-1}))
 
 make_quick_pair
-exec {NOTHING}<> <(:)
+mkfifo "$TMP/nothing"
+exec {NOTHING}<>"$TMP/nothing"
 
 # What is known of both before a stop, and what they say afterwards; milliseconds by what was stopped.
 declare -A CLIENTS=() NONCE=() EVENTS=() TOLD=() STALE=() BACK=()
@@ -67,10 +68,10 @@ clients() {
 	ask "$1" /ccm/clients '[.clients[] | [.ups, .downs]] | unique | tojson'
 }
 
-# look VICTIM: both are up with each other; what comes later is news.
+# look: both are up with each other; what comes later is news.
 look() {
 	local side
-	assert_bound
+	wait_for 10 both_up || fail "the nodes are not up with each other"
 	for side in A B; do
 		MARK[$side]=0
 		MARK[$side]=$(timeline "$side" | jq '.[-1].seq')
@@ -142,7 +143,7 @@ stand_still() {
 	for side in "$3" "$2"; do
 		wait_state 20 "$side" up
 	done
-	assert_bound
+	wait_for 10 both_up || fail "the nodes are not up with each other"
 	for side in A B; do
 		EVENTS[$side]=$(timeline "$side") || fail "node $side: no timeline"
 		check_events "$side"
