@@ -71,6 +71,20 @@ remu__cq_free_all(struct remu_engine *e)
 	rte_free(e->cq.ring);
 }
 
+int
+remu_qp_set_cq(struct remu_engine *e, struct remu_qp *qp, struct remu_cq *cq)
+{
+	RTE_SET_USED(e);
+	if (qp->req.head != qp->req.tail || qp->resp.rq_head != qp->resp.rq_tail)
+		return -EBUSY;
+	qp->send_cq->users--;
+	qp->recv_cq->users--;
+	qp->send_cq = qp->recv_cq = cq;
+	cq->users += 2;
+	qp->own_cq = true;
+	return 0;
+}
+
 uint32_t
 remu_cq_poll(struct remu_cq *cq, struct remu_wc *wc, uint32_t max)
 {
@@ -138,7 +152,7 @@ remu__complete(struct remu_engine *e, struct remu_qp *qp, struct remu_cq *cq, st
 		e->stats.wc_success++;
 	else
 		e->stats.wc_error++;
-	if (qp->channel != NULL) {
+	if (qp->channel != NULL && !qp->own_cq) {
 		remu__channel_push(qp->channel, wc);
 		return;
 	}

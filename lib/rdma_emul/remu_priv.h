@@ -198,6 +198,7 @@ struct remu_qp {
 	struct roce_gid gid;
 	struct remu_qp *sched_next;
 	struct remu_channel *channel; /* NULL: completion queues */
+	bool own_cq;		      /* completion queues in spite of the channel */
 	struct remu_cq *send_cq;
 	struct remu_cq *recv_cq;
 	struct roce_flow flow;
@@ -285,7 +286,7 @@ void remu__cq_free_all(struct remu_engine *e);
 static inline bool
 remu__cq_reserve(struct remu_qp *qp, struct remu_cq *cq)
 {
-	if (qp->channel != NULL)
+	if (qp->channel != NULL && !qp->own_cq)
 		return true;
 	if (cq->reserved == cq->depth)
 		return false;
