@@ -55,6 +55,12 @@ ccm__is_bound(const struct ccm_session *s)
 }
 
 bool
+ccm__still_answers(const struct ccm_session *s, uint64_t now)
+{
+	return s->last_answer_ns != 0 && now - s->last_answer_ns <= s->cfg.dead_after_ns / 2;
+}
+
+bool
 ccm__is_setting_up(const struct ccm_session *s)
 {
 	return ccm__is_bound(s) && s->state >= CCM_BOUND && s->state <= CCM_READY;

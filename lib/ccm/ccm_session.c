@@ -170,13 +170,17 @@ leave_done(struct ccm_session *s, uint64_t now)
 static void
 excuse(struct ccm_session *s, uint64_t late, uint64_t now)
 {
-	if (late > s->cfg.beat_ns &&
-		(s->excused_ns == 0 || now - s->excused_ns > EXCUSE_AGAIN * s->cfg.dead_after_ns)) {
-		s->excused_ns = now;
-		s->awake_since_ns = now;
-		s->last_beat_ns = now;
-	} else {
-		s->last_beat_ns = ccm__min(now, s->last_beat_ns + late);
+	bool whole = late > s->cfg.beat_ns &&
+		(s->excused_ns == 0 || now - s->excused_ns > EXCUSE_AGAIN * s->cfg.dead_after_ns);
+	uint64_t *const starts[] = {&s->last_beat_ns, &s->last_heard_ns};
+
+	if (whole)
+		s->excused_ns = s->awake_since_ns = now;
+	for (uint32_t i = 0; i < 2; i++) {
+		/* Who was silent for long enough before we stalled stays so. */
+		if (s->timer_ns > *starts[i] + s->cfg.dead_after_ns)
+			continue;
+		*starts[i] = whole ? now : ccm__min(now, *starts[i] + late);
 	}
 }
 
@@ -205,16 +209,15 @@ on_timer(struct ccm_session *s, uint64_t now)
 		s->beat++;
 		act |= CCM_ACT_PUBLISH;
 	}
+	s->timer_ns = now;
 	if (s->state == CCM_LEAVING) {
 		act |= leave_done(s, now);
 		if (s->state == CCM_DOWN)
 			return act;
 	}
 	if (ccm__is_bound(s) && now - s->last_beat_ns > s->cfg.dead_after_ns) {
-		/* Hung: it has been answering while its beats stood still. */
-		bool answers = s->last_answer_ns > s->last_beat_ns + 2 * s->cfg.beat_ns;
-
-		act |= ccm__abandon(s, answers ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
+		act |= ccm__abandon(s,
+			ccm__still_answers(s, now) ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
 			now);
 	}
 	/* Its heart beats, yet what the next state needs does not come: begin again. */
@@ -314,7 +317,7 @@ on_read_ok(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
 	}
 	s->io = CCM_IO_WRITING;
 	s->search_pause_ns = s->cfg.beat_ns;
-	s->last_answer_ns = now;
+	s->last_answer_ns = s->last_heard_ns = now;
 	if (in->record->beat != s->seen.beat || in->record->nonce != s->seen.nonce)
 		s->last_beat_ns = s->partner_beat_ns = now;
 	if (s->partner_boot_ns == 0 || in->record->boot_stage != s->seen.boot_stage ||

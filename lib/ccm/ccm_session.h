@@ -138,12 +138,14 @@ struct ccm_session {
 	uint64_t hold_until_ns; /**< not bound before this: attempts keep failing */
 	uint64_t search_pause_ns;
 	uint64_t last_answer_ns;  /**< last valid record READ */
-	uint64_t last_beat_ns;	  /**< start of the partner's detection time: see R10 */
+	uint64_t last_beat_ns;	  /**< start of the detection time of its beat: see R10 */
+	uint64_t last_heard_ns;	  /**< ... and of its answers */
 	uint64_t partner_beat_ns; /**< when its beat counter last moved; 0: never */
 	uint64_t partner_boot_ns; /**< when its boot stage or progress last changed; 0: never */
 	uint64_t last_slot_ns;	  /**< when it last wrote into our slot; 0: never */
 	uint64_t awake_since_ns;  /**< end of our last stall that was excused, or our start (R10) */
 	uint64_t excused_ns;	  /**< the former; 0: none yet */
+	uint64_t timer_ns;	  /**< of the last TIMER input */
 	uint64_t leave_by_ns;
 	uint32_t failures; /**< attempts abandoned since a session has lasted */
 

@@ -34,11 +34,11 @@ collect(const struct ccm_session *s, bool link_up, uint64_t now)
 	return e;
 }
 
-/* Silent for the detection time, while we ourselves were awake. */
+/* For the detection time, apart from when we ourselves were away (R10). */
 static bool
-is_silent(const struct ccm_session *s, const struct ccm_evidence *e, uint64_t silence_ns)
+is_silent(const struct ccm_session *s, uint64_t since, uint64_t now)
 {
-	return silence_ns > s->cfg.dead_after_ns && e->awake_ns > s->cfg.dead_after_ns;
+	return now > since && now - since > s->cfg.dead_after_ns;
 }
 
 static enum ccm_verdict
@@ -62,28 +62,23 @@ silent(const struct ccm_session *s)
 
 /* The first that applies. */
 static enum ccm_verdict
-verdict(const struct ccm_session *s, const struct ccm_evidence *e)
+verdict(const struct ccm_session *s, const struct ccm_evidence *e, uint64_t now)
 {
 	const struct ccm_record *rec = &s->seen;
 
 	if (!e->link_up)
 		return CCM_VERDICT_LINK_DOWN;
-	if (e->answer_age_ns == CCM_NEVER || is_silent(s, e, e->answer_age_ns))
+	if (s->last_answer_ns == 0 || is_silent(s, s->last_heard_ns, now))
 		return silent(s);
 	if (s->state == CCM_REFUSED || rec->phase == CCM_REFUSED)
 		return CCM_VERDICT_REFUSED;
 	if (rec->phase == CCM_LEAVING)
 		return CCM_VERDICT_LEAVING;
-	/*
-	 * DOWN with a beat is a partner between two attempts. Hung only if it went on answering: a
-	 * partner that is gone stops both at once.
-	 */
-	if (is_silent(s, e, e->beat_age_ns)) {
+	/* DOWN with a beat is a partner between two attempts. */
+	if (is_silent(s, s->last_beat_ns, now)) {
 		if (rec->phase == CCM_DOWN)
 			return CCM_VERDICT_NOT_STARTED;
-		return e->beat_age_ns > e->answer_age_ns + 2 * s->cfg.beat_ns
-			? CCM_VERDICT_HUNG
-			: CCM_VERDICT_UNREACHABLE;
+		return ccm__still_answers(s, now) ? CCM_VERDICT_HUNG : CCM_VERDICT_UNREACHABLE;
 	}
 	if (rec->boot_stage < rec->boot_stages)
 		return booting(s, e);
@@ -120,7 +115,7 @@ ccm_judge(const struct ccm_session *s, bool link_up, uint64_t now)
 {
 	struct ccm_judgement j = {.evidence = collect(s, link_up, now)};
 
-	j.verdict = verdict(s, &j.evidence);
+	j.verdict = verdict(s, &j.evidence, now);
 	j.advice = advice(j.verdict, &j.evidence);
 	j.reason = s->reason;
 	return j;

@@ -1095,6 +1095,7 @@ run(struct partner *partner)
 	session->ops = &session_ops;
 	session->arg = partner;
 	session->my_id = (uint16_t)options->node_id;
+	session->beat_us = options->beat_us;
 	session->partner_id = (uint16_t)options->peer_id;
 	session->role = (uint8_t)options->role;
 	session->cluster_hash = hash64(options->cluster, strlen(options->cluster));

@@ -152,6 +152,7 @@ record_encode(const struct record *record, uint8_t bytes[RECORD_SIZE])
 	memcpy(bytes + 112, record->name, strnlen(record->name, NAME_SIZE - 1));
 	put32(bytes + 144, record->start_psn);
 	put32(bytes + 148, record->sequences);
+	put32(bytes + 196, record->beat_us);
 	put64(bytes + 240, record->seq);
 	put32(bytes + 252, crc32c(bytes, 252));
 }
@@ -180,7 +181,8 @@ record_values_valid(const struct record *record)
 		(record->path_mtu & (record->path_mtu - 1)) == 0 && record->n_ports <= MAX_PORTS &&
 		(record->phase == PHASE_DOWN ||
 			(record->phase >= PHASE_SEARCH && record->phase <= PHASE_LEAVING)) &&
-		record->role <= 1 && node_name_valid(record->name) && record->start_psn <= PSN_MAX;
+		record->role <= 1 && node_name_valid(record->name) &&
+		record->start_psn <= PSN_MAX && record->beat_us <= BEAT_US_MAX;
 }
 
 static bool
@@ -231,6 +233,7 @@ record_decode(const uint8_t bytes[RECORD_SIZE], struct record *record)
 	memcpy(record->name, bytes + 112, NAME_SIZE);
 	record->start_psn = get32(bytes + 144);
 	record->sequences = get32(bytes + 148);
+	record->beat_us = get32(bytes + 196);
 	return record_values_valid(record) ? VERDICT_OK : VERDICT_VALUE;
 }
 

@@ -26,6 +26,7 @@
 #define MAX_PORTS 64
 #define DIRECTORY_MAX (64 * (1 + MAX_CLIENTS + MAX_PORTS))
 #define PSN_MAX 0xffffff
+#define BEAT_US_MAX 10000000
 
 enum phase {
 	PHASE_DOWN = 0,
@@ -86,6 +87,7 @@ struct record {
 	uint32_t boot_progress;
 	uint32_t start_psn;
 	uint32_t sequences;
+	uint32_t beat_us;
 	uint16_t src_id;
 	uint16_t dst_id;
 	uint16_t version_min;

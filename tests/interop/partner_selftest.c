@@ -87,6 +87,7 @@ static const struct record golden_up = {
 	.boot_progress = 0x61626364,
 	.start_psn = 0x717273,
 	.sequences = 0x81828384,
+	.beat_us = 9999999,
 	.src_id = 0xfffe,
 	.dst_id = 0xffff,
 	.version_min = 0x0102,

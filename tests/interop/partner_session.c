@@ -137,6 +137,7 @@ session_record(struct session *session, uint8_t bytes[RECORD_SIZE])
 		.dir_seen = session->has_theirs ? session->theirs.crc : 0,
 		.start_psn = session->start_psn,
 		.sequences = session->sequences,
+		.beat_us = session->beat_us,
 		.src_id = session->my_id,
 		.dst_id = session->partner_id,
 		.version_min = VERSION,

@@ -44,6 +44,7 @@ struct session {
 	uint64_t nonce;
 	uint64_t seq;
 	uint64_t beat;
+	uint32_t beat_us; /* its interval */
 	unsigned int phase;
 	unsigned int reason;
 	uint64_t bound;	 /* the attempt that I am bound to, 0: none */

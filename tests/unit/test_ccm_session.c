@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "ccm_session.h"
+#include "ccm_verdict.h"
 
 #ifndef SOURCE_ROOT
 #	define SOURCE_ROOT "."
@@ -1032,6 +1033,34 @@ r10__who_was_away_accuses_nobody(void **state)
 	assert_int_not_equal(t.s.state, CCM_UP);
 }
 
+/* A stall of ours puts an accusation off, and takes none back. */
+static void
+r10__a_stall_changes_no_verdict(void **state)
+{
+	(void)state;
+	go(UP_READ);
+	t.s.seen.boot_stage = t.s.seen.boot_stages = 0;
+	for (uint32_t stall = 0; stall < 4; stall++) {
+		t.s.next_tick_ns = t.now + BEAT;
+		t.now += BEAT + 12 * (uint64_t)DEAD / 10;
+		feed(CCM_IN_TIMER);
+		assert_int_equal(ccm_judge(&t.s, true, t.now).verdict, CCM_VERDICT_UP);
+	}
+	/* Now it is really silent. */
+	go(UP_READ);
+	while (t.s.state == CCM_UP) {
+		t.now += BEAT / 2;
+		feed(CCM_IN_TIMER);
+	}
+	feed(CCM_IN_PORTS_DESTROYED);
+	assert_int_equal(ccm_judge(&t.s, true, t.now).verdict, CCM_VERDICT_UNREACHABLE);
+	for (uint32_t stall = 0; stall < 4; stall++) {
+		t.now += stall % 2 ? 2 * (uint64_t)BEAT : 20 * (uint64_t)DEAD;
+		feed(CCM_IN_TIMER);
+		assert_int_equal(ccm_judge(&t.s, true, t.now).verdict, CCM_VERDICT_UNREACHABLE);
+	}
+}
+
 /* ---- beats, pauses, deadlines ---- */
 
 static void
@@ -1722,6 +1751,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(r6__beats_that_stand_still_are_told_from_silence),
 		cmocka_unit_test(r7__every_beat_writes_and_the_directory_goes_until_it_is_seen),
 		cmocka_unit_test(r10__who_was_away_accuses_nobody),
+		cmocka_unit_test(r10__a_stall_changes_no_verdict),
 		cmocka_unit_test(steps__each_follows_the_success_of_the_one_before),
 		cmocka_unit_test(beats__follow_at_once_while_there_is_news),
 		cmocka_unit_test(hold__no_storm_of_attempts),

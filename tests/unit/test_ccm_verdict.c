@@ -32,12 +32,22 @@ all_is_well(void)
 			.boot_progress = 1,
 			.boot_budget_ms = 500},
 		.last_answer_ns = now - MS / 2,
+		.last_heard_ns = now - MS / 2,
 		.partner_beat_ns = now - MS,
+		.last_beat_ns = now - MS,
 		.last_slot_ns = now - MS / 4,
 		.partner_boot_ns = now - 2000 * MS,
 		.awake_since_ns = now - 5000 * MS,
 	};
 	link_up = true;
+}
+
+/* Times of the last answer and the last beat; no stall of ours since. */
+static void
+last(uint64_t answer, uint64_t beat)
+{
+	s.last_answer_ns = s.last_heard_ns = answer;
+	s.partner_beat_ns = s.last_beat_ns = beat;
 }
 
 static void
@@ -97,18 +107,20 @@ booting(void **state)
 static void
 silence(void **state)
 {
+	const uint64_t dead = DEAD_MS * MS;
+
 	(void)state;
 	all_is_well();
-	s.last_answer_ns = s.partner_beat_ns = now - DEAD_MS * MS;
+	last(now - dead, now - dead);
 	expect(CCM_VERDICT_UP, CCM_ADVICE_KEEP);
-	s.last_answer_ns = s.partner_beat_ns = now - DEAD_MS * MS - 1;
+	last(now - dead - 1, now - dead - 1);
 	expect(CCM_VERDICT_UNREACHABLE, CCM_ADVICE_TAKE_OVER);
 	/* The beat ends a little before the answers: it is gone all the same, not hung. */
-	s.last_answer_ns = s.partner_beat_ns + 2 * BEAT_MS * MS;
+	last(now - dead / 2 - 1, now - dead - 1);
 	expect(CCM_VERDICT_UNREACHABLE, CCM_ADVICE_TAKE_OVER);
-	s.last_answer_ns++;
+	last(now - dead / 2, now - dead - 1);
 	expect(CCM_VERDICT_HUNG, CCM_ADVICE_TAKE_OVER);
-	s.last_answer_ns = now;
+	last(now, now - dead - 1);
 	expect(CCM_VERDICT_HUNG, CCM_ADVICE_TAKE_OVER);
 	/* Never seen: it may as well be us. */
 	s.last_answer_ns = 0;
@@ -120,14 +132,16 @@ silence(void **state)
 static void
 own_stall(void **state)
 {
+	const uint64_t dead = DEAD_MS * MS;
+
 	(void)state;
 	all_is_well();
 	s.last_answer_ns = s.partner_beat_ns = now - 3000 * MS;
-	s.awake_since_ns = now - DEAD_MS * MS;
+	s.last_heard_ns = s.last_beat_ns = now - dead;
 	expect(CCM_VERDICT_UP, CCM_ADVICE_KEEP);
-	s.last_answer_ns = now;
+	s.last_answer_ns = s.last_heard_ns = now;
 	expect(CCM_VERDICT_UP, CCM_ADVICE_KEEP);
-	s.awake_since_ns--;
+	s.last_beat_ns--;
 	expect(CCM_VERDICT_HUNG, CCM_ADVICE_TAKE_OVER);
 }
 
@@ -142,7 +156,7 @@ order(void **state)
 	s.partner_boot_ns = now - 5000 * MS;
 	s.reason = CCM_REASON_WAITING;
 	expect(CCM_VERDICT_STUCK, CCM_ADVICE_TAKE_OVER);
-	s.partner_beat_ns = now - 5000 * MS;
+	s.last_beat_ns = s.partner_beat_ns = now - 5000 * MS;
 	expect(CCM_VERDICT_HUNG, CCM_ADVICE_TAKE_OVER);
 	s.seen.phase = CCM_LEAVING;
 	expect(CCM_VERDICT_LEAVING, CCM_ADVICE_TAKE_OVER);
@@ -151,7 +165,7 @@ order(void **state)
 	s.seen.phase = CCM_SEARCH;
 	s.state = CCM_REFUSED;
 	expect(CCM_VERDICT_REFUSED, CCM_ADVICE_UNSURE);
-	s.last_answer_ns = now - 5000 * MS;
+	s.last_answer_ns = s.last_heard_ns = now - 5000 * MS;
 	expect(CCM_VERDICT_UNREACHABLE, CCM_ADVICE_TAKE_OVER);
 	s.reason = CCM_REASON_NOT_STARTED;
 	expect(CCM_VERDICT_NOT_STARTED, CCM_ADVICE_TAKE_OVER);
@@ -175,9 +189,9 @@ transients(void **state)
 	/* While its heart beats it is between two attempts. */
 	s.seen.phase = CCM_DOWN;
 	expect(CCM_VERDICT_CONNECTING, CCM_ADVICE_KEEP);
-	s.partner_beat_ns = now - s.cfg.dead_after_ns - 1;
+	s.last_beat_ns = s.partner_beat_ns = now - s.cfg.dead_after_ns - 1;
 	expect(CCM_VERDICT_NOT_STARTED, CCM_ADVICE_TAKE_OVER);
-	s.partner_beat_ns = now - MS;
+	s.last_beat_ns = s.partner_beat_ns = now - MS;
 	s.seen.boot_stage = 1;
 	s.partner_boot_ns = now;
 	expect(CCM_VERDICT_PROGRESSING, CCM_ADVICE_KEEP);
