@@ -28,6 +28,7 @@ enum option_id {
 	OPTION_DURATION,
 	OPTION_DEPTH,
 	OPTION_POINT,
+	OPTION_RESTART,
 	OPTION_LCORE_MODE,
 	OPTION_CLIENT,
 	OPTION_JSON,
@@ -59,6 +60,9 @@ static const struct {
 	[OPTION_DEPTH] = {"--tx-depth", "-t", "N", "operations under way, 1 to 64; default: 1"},
 	[OPTION_POINT] = {"--point", NULL, "OP:BYTES:N",
 		"one of several measurements, instead of --op, -s and -t"},
+	[OPTION_RESTART] = {"--restart", NULL, NULL,
+		"handshake: begin anew each time, as a node that was restarted, instead of "
+		"removing and adding the client"},
 	[OPTION_LCORE_MODE] = {"--lcore-mode", NULL, "MODE",
 		"same: post on the data lcore; cross: through the channel from the control "
 		"core; default: same"},
@@ -283,6 +287,9 @@ set_option(struct parser *p, enum option_id id, const char *value)
 		return 0;
 	case OPTION_POINT:
 		return parse_point(p, value);
+	case OPTION_RESTART:
+		out->restart = true;
+		return 0;
 	case OPTION_LCORE_MODE:
 		out->cross = strcmp(value, "cross") == 0;
 		return out->cross || strcmp(value, "same") == 0
@@ -367,6 +374,8 @@ finish(struct parser *p)
 		(p->all || p->size_given || p->depth_given || p->like_given ||
 			(p->op_given && out->task != BENCH_FLOOR)))
 		return refuse(p, "--point goes with none of --op, --like, -s, -a and -t");
+	if (out->restart && out->task != BENCH_HANDSHAKE)
+		return refuse(p, "--restart is for --op handshake");
 	if (out->task == BENCH_HANDSHAKE || out->task == BENCH_FAILOVER) {
 		if (out->seconds > 0)
 			return refuse(p, "-D goes with neither handshake nor failover");

@@ -36,6 +36,7 @@ struct bench_options {
 	uint32_t n_points;
 	uint64_t iterations; /* 0: go by seconds */
 	double seconds;	     /* for each point; 0: go by iterations */
+	bool restart;	     /* handshake: of a node that begins anew */
 	bool cross;	     /* post through the channel, not on the data lcore */
 	const char *json;
 	const char *hgrm;

@@ -11,9 +11,10 @@
 #define WAIT_NS (UINT64_C(60) * 1000000000)
 
 void
-bench_session_init(struct bench_session *s, struct node *node, uint64_t wanted)
+bench_session_init(struct bench_session *s, struct node *node, uint64_t wanted, bool restart)
 {
 	s->node = node;
+	s->restart = restart;
 	s->wanted = wanted;
 	bench_hist_reset(&s->setup);
 	for (int i = 0; i < CCM_STEP_COUNT; i++)
@@ -24,6 +25,8 @@ void
 bench_session_begin(struct bench_session *s, uint64_t now_ns)
 {
 	s->up = false;
+	s->sessions = 0;
+	s->with_client = true;
 	s->since_ns = now_ns;
 }
 
@@ -78,13 +81,16 @@ bench_session_event(struct bench_session *s, const struct ccm_client_event *ev, 
 static bool
 came_up(struct bench_session *s, uint64_t now, struct ccm_partner_status *st)
 {
+	bool first;
+
 	if (ccm_read_partner(s->node->ccm, 0, st) != 0)
 		return false;
-	if (s->up == (st->state == CCM_UP))
-		return false;
-	s->up = !s->up;
-	s->since_ns = now;
-	return s->up;
+	first = st->state == CCM_UP && st->sessions != s->sessions;
+	if (first || s->up != (st->state == CCM_UP))
+		s->since_ns = now;
+	s->sessions = st->sessions;
+	s->up = st->state == CCM_UP;
+	return first;
 }
 
 enum bench_verdict
@@ -94,7 +100,7 @@ bench_handshake_turn(struct bench_session *s, uint64_t now)
 	uint64_t stay_ns = (uint64_t)s->node->cfg.ccm.timing.dead_after_us * 1250;
 	struct ccm_partner_status st;
 
-	if (came_up(s, now, &st)) {
+	if (came_up(s, now, &st) && st.n_ports != 0) {
 		bench_hist_record(&s->setup, st.setup_ns);
 		for (int i = 0; i < CCM_STEP_COUNT; i++)
 			bench_hist_record(&s->steps[i], st.step_ns[i]);
@@ -104,7 +110,9 @@ bench_handshake_turn(struct bench_session *s, uint64_t now)
 		return now - s->since_ns > WAIT_NS ? BENCH_TIMEOUT : BENCH_GO_ON;
 	if (now - s->since_ns < stay_ns)
 		return BENCH_GO_ON;
-	return s->done < s->wanted ? BENCH_AGAIN : BENCH_DONE;
+	if (s->done >= s->wanted)
+		return BENCH_DONE;
+	return s->restart ? BENCH_AGAIN : s->with_client ? BENCH_REMOVE : BENCH_ADD;
 }
 
 enum bench_verdict
@@ -145,6 +153,7 @@ bench_handshake_result(const struct bench_session *s)
 		json_object_set_new(steps, ccm_step_name(i), step);
 	}
 	json_object_set_new(result, "steps", steps);
+	json_object_set_new(result, "restart", json_boolean(s->restart));
 	return result;
 }
 
@@ -175,10 +184,11 @@ print_row(const char *name, const struct bench_hist *h)
 void
 bench_handshake_print(const struct bench_session *s)
 {
-	printf("%" PRIu64 " set-ups, from READ 1 to UP on this side, when the partner is READY\n"
+	printf("%" PRIu64 " set-ups%s, from READ 1 to UP on this side, when the partner is READY\n"
 	       "%-14s %11s %15s %11s %20s %11s\n",
-		s->setup.count, "#step", "t_min[usec]", "t_typical[usec]", "t_avg[usec]",
-		"99% percentile[usec]", "t_max[usec]");
+		s->setup.count, s->restart ? " of a node that begins anew" : "", "#step",
+		"t_min[usec]", "t_typical[usec]", "t_avg[usec]", "99% percentile[usec]",
+		"t_max[usec]");
 	for (int i = 0; i < CCM_STEP_COUNT; i++)
 		print_row(ccm_step_name(i), &s->steps[i]);
 	print_row("all", &s->setup);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * What is measured of the session itself. Handshake: this node begins anew again and again, and
- * each time it comes up with its partner the steps are taken from the manager. Failover: a script
- * kills the partner and starts it again; what the client is told, and when, is written down. All on
- * the control core.
+ * What is measured of the session itself, on the control core. Handshake: the session ends and
+ * comes up again and again, and each time the steps are taken from the manager; it ends because the
+ * client is removed and added, which leaves both nodes and the link as they are, or because this
+ * node begins anew. Failover: a script kills the partner and starts it again; what the client is
+ * told, and when, is written down.
  */
 
 #include "bench_hist.h"
@@ -27,8 +28,11 @@ struct bench_event {
 
 struct bench_session {
 	struct node *node;
+	bool restart;
 	uint64_t wanted; /* handshakes or failovers */
 	uint64_t done;
+	uint64_t sessions; /* that the manager has counted */
+	bool with_client;  /* the client is registered */
 	bool up;
 	uint64_t since_ns; /* of up, or of waiting for it */
 	struct bench_hist setup;
@@ -39,12 +43,14 @@ struct bench_session {
 
 enum bench_verdict {
 	BENCH_GO_ON,
-	BENCH_AGAIN, /* the node is to begin anew */
+	BENCH_AGAIN,  /* the node is to begin anew */
+	BENCH_REMOVE, /* the client is to be removed */
+	BENCH_ADD,    /* or added */
 	BENCH_DONE,
 	BENCH_TIMEOUT, /* no session in a long time */
 };
 
-void bench_session_init(struct bench_session *s, struct node *node, uint64_t wanted);
+void bench_session_init(struct bench_session *s, struct node *node, uint64_t wanted, bool restart);
 
 /* The node begins, for the first time or anew. */
 void bench_session_begin(struct bench_session *s, uint64_t now_ns);

@@ -45,6 +45,7 @@ struct bench {
 	struct bench_floor floor;
 	struct bench_session session;
 	struct ccm_client_config client;
+	struct ccm_client *handle;
 	_Atomic uint32_t at; /* point */
 	uint64_t waiting_ns; /* since when */
 	bool reported;
@@ -86,14 +87,14 @@ static int
 start(void *ctx)
 {
 	struct bench *b = ctx;
-	struct ccm_client *handle;
 	int rc = 0;
 
 	if (b->opt.task == BENCH_MEASURE)
 		rc = bench_measure_open(&b->measure, &b->node, b->opt.cross, largest(&b->opt));
 	bench_session_begin(&b->session, node_clock_now(&b->node.clock));
 	b->waiting_ns = 0;
-	return rc != 0 ? rc : ccm_client_register(b->node.ccm, &b->client, on_client, b, &handle);
+	return rc != 0 ? rc
+		       : ccm_client_register(b->node.ccm, &b->client, on_client, b, &b->handle);
 }
 
 static bool
@@ -211,6 +212,17 @@ session_turn(struct bench *b, uint64_t now)
 	case BENCH_AGAIN:
 		node_again(&b->node);
 		break;
+	case BENCH_REMOVE:
+		s->with_client = false;
+		s->since_ns = now;
+		ccm_client_unregister(b->node.ccm, b->handle);
+		break;
+	case BENCH_ADD: /* -EBUSY: not gone yet */
+		if (ccm_client_register(b->node.ccm, &b->client, on_client, b, &b->handle) != 0)
+			break;
+		s->with_client = true;
+		s->since_ns = now;
+		break;
 	case BENCH_DONE:
 		node_leave(&b->node);
 		break;
@@ -326,7 +338,9 @@ prepare(struct bench *b)
 		.bare = floor ? bare : NULL,
 		.ctx = b,
 	};
-	bench_session_init(&b->session, &b->node, b->opt.iterations);
+	bench_session_init(&b->session, &b->node, b->opt.iterations, b->opt.restart);
+	/* Long enough for what the partner had under way to come to its end. */
+	b->node.pause_us = 2 * b->node.cfg.ccm.timing.dead_after_us;
 }
 
 static int

@@ -478,6 +478,7 @@ node_run(struct node *node)
 	run_once(node);
 	while (node->again && !node_interrupted()) {
 		drop_manager(node);
+		usleep(node->pause_us);
 		if (create_engines(node) != 0 || create_manager(node) != 0)
 			break;
 		run_once(node);

@@ -46,8 +46,9 @@ struct node {
 	/* given */
 	const char *program; /* name for messages */
 	struct node_config cfg;
-	bool exercise;	/* clients of that kind move data */
-	bool telemetry; /* not with node_again() */
+	bool exercise;	   /* clients of that kind move data */
+	bool telemetry;	   /* not with node_again() */
+	uint32_t pause_us; /* node_again(): between the end and the new beginning */
 	struct node_clock clock;
 	struct node_hooks hooks;
 	/* constant from node_open() to node_close(), without node_again() */

@@ -118,6 +118,9 @@ parse__other_tasks(void **state)
 	expect_good("--config c --op handshake");
 	assert_int_equal(opt.task, BENCH_HANDSHAKE);
 	assert_int_equal(opt.iterations, 100);
+	assert_false(opt.restart);
+	expect_good("--config c --op handshake --restart");
+	assert_true(opt.restart);
 	expect_good("--config c --op failover -n 3");
 	assert_int_equal(opt.task, BENCH_FAILOVER);
 	assert_int_equal(opt.iterations, 3);
@@ -171,6 +174,7 @@ parse__bad(void **state)
 		{"--config c -D 1 -n 1", "-n and -D exclude each other"},
 		{"--config c -a -s 1", "-a and -s exclude each other"},
 		{"--config c --op handshake -D 1", "-D goes with neither"},
+		{"--config c --restart", "--restart is for --op handshake"},
 		{"--config c --lcore-mode none",
 			"--lcore-mode: \"none\" is unknown; allowed: same"},
 		{"--config c --log-level none", "--log-level: \"none\" is unknown; allowed: error"},
