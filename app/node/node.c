@@ -31,7 +31,8 @@ enum {
 	SQ_DEPTH = CCM_PORT_DEPTH,
 	WINDOW = 64,	       /* packets in flight per queue pair */
 	HOLD = 256,	       /* received mbufs kept behind gaps, per engine */
-	CHANNEL_DEPTH = 1024,  /* work requests and verbs under way per engine */
+	CHANNEL_DEPTH = 1024,  /* work requests and verbs under way per engine, at least */
+	PARTNER_DEPTH = 256,   /* ... per partner: half of them for its clients */
 	LEAVE_NS = 1000000000, /* longest wait for partners to be told that we stop */
 	IDLE_NS = 200000,      /* quiet time before the control core sleeps */
 };
@@ -219,6 +220,8 @@ create_engines(struct node *node)
 		.answer_arp = node->cfg.port.arp,
 		.socket_id = SOCKET_ID_ANY,
 	};
+	uint32_t channel_depth = RTE_MAX(CHANNEL_DEPTH,
+		rte_align32pow2(node->cfg.ccm.n_partners * PARTNER_DEPTH));
 	int rc = 0;
 
 	memcpy(cfg.mac, node->cfg.port.mac, sizeof(cfg.mac));
@@ -226,7 +229,7 @@ create_engines(struct node *node)
 		cfg.id = i;
 		rc = remu_engine_create(&cfg, &node->engines[i]);
 		if (rc == 0)
-			rc = remu_channel_create(node->engines[i], CHANNEL_DEPTH,
+			rc = remu_channel_create(node->engines[i], channel_depth,
 				&node->channels[i]);
 		if (rc == 0)
 			rc = data_lcore_init(&node->lcores[i], i, node->n_engines, node->engines[i],

@@ -352,7 +352,10 @@ enum ccm_port_op {
  * @param local   must stay as it is until CCM_CLIENT_COMPLETED or, when the session has ended before,
  *                CCM_CLIENT_RELEASED: until then packets may still be sent from it or put into it
  * @param offset  into the partner's region, bytes
- * @return 0, -ENOTCONN (port is not up), -EINVAL (out of the region), -EAGAIN (queue full)
+ * The clients of one partner may have CCM_PORT_DEPTH under way per port, and together half of a
+ * channel's depth divided by the number of partners.
+ *
+ * @return 0, -ENOTCONN (port is not up), -EINVAL (out of the region), -EAGAIN (too many under way)
  */
 int ccm_port_post(struct ccm *ccm, uint32_t handle, enum ccm_port_op op, void *local,
 	uint64_t offset, uint32_t length, uint64_t wr_id);

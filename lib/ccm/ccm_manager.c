@@ -99,6 +99,22 @@ config_ok(const struct ccm_config *cfg, const struct ccm_env *env)
 		env->n_engines >= 1 && env->n_engines <= CCM_MAX_ENGINES && env->memory != NULL;
 }
 
+/*
+ * Work requests that the clients of one partner may have under way. Half of a channel is always
+ * left for beats and verbs, and each partner has its part of the other half: else the requests that
+ * wait for a dead partner would keep us from all others.
+ */
+static uint32_t
+work_share(const struct ccm *ccm)
+{
+	uint32_t depth = UINT32_MAX;
+
+	for (uint32_t i = 0; i < ccm->env.n_engines; i++)
+		if (ccm->env.channels[i] != NULL)
+			depth = RTE_MIN(depth, remu_channel_depth(ccm->env.channels[i]));
+	return RTE_MAX(depth / 2 / RTE_MAX(ccm->cfg.n_partners, 1u), 1u);
+}
+
 int
 ccm_create(const struct ccm_config *cfg, const struct ccm_env *env, struct ccm **out)
 {
@@ -120,6 +136,7 @@ ccm_create(const struct ccm_config *cfg, const struct ccm_env *env, struct ccm *
 		ccm_destroy(ccm);
 		return -ENOMEM;
 	}
+	ccm->work_share = work_share(ccm);
 	ccm->boot_id = ccm__rand_nonzero(ccm);
 	ccm->memory_used = (size_t)cfg->n_partners * CCM_PEER_SIZE;
 	/* Behind the bootstrap regions is port memory: the same share for each partner. */
@@ -321,8 +338,10 @@ on_completion(struct ccm *ccm, const struct remu_wc *wc)
 		on_verb(ccm, peer, wc);
 	} else if (wc->wr_id >> 56 != CCM_COOKIE_PORT_WORK) {
 		on_bootstrap_work(ccm, peer, wc);
-	} else if (!ccm__ports_work_done(ccm, peer, (uint32_t)wc->wr_id, wc)) {
-		feed(ccm, peer, &(struct ccm_input){.kind = CCM_IN_PORT_ERROR});
+	} else {
+		peer->work_pending--;
+		if (!ccm__ports_work_done(ccm, peer, (uint32_t)wc->wr_id, wc))
+			feed(ccm, peer, &(struct ccm_input){.kind = CCM_IN_PORT_ERROR});
 	}
 }
 

@@ -411,7 +411,8 @@ ccm_port_post(struct ccm *ccm, uint32_t handle, enum ccm_port_op op, void *local
 	if (length > ROCE_DMA_LEN_MAX || length > slot->port.length ||
 		offset > slot->port.length - length)
 		return -EINVAL;
-	if (slot->wr_tail - slot->wr_head == CCM_PORT_DEPTH)
+	if (slot->wr_tail - slot->wr_head == CCM_PORT_DEPTH ||
+		ccm->peers[p].work_pending == ccm->work_share)
 		return -EAGAIN;
 	rc = remu_channel_post(slot->channel, slot->port.qpn,
 		&(struct remu_wr){
@@ -426,6 +427,7 @@ ccm_port_post(struct ccm *ccm, uint32_t handle, enum ccm_port_op op, void *local
 		return rc;
 	slot->wr_ids[slot->wr_tail++ % CCM_PORT_DEPTH] = wr_id;
 	slot->posted++;
+	ccm->peers[p].work_pending++;
 	ccm->clients[slot->client].posted++;
 	return 0;
 }

@@ -141,6 +141,7 @@ struct ccm_peer {
 	uint32_t dir_tried; /* CRC of the directory last handed to the session */
 	uint64_t dir_tried_nonce;
 	struct ccm_port_set ports;
+	uint32_t work_pending; /* clients' work requests under way, ports of former sessions too */
 	uint8_t *port_memory;
 	/* Published for other threads. */
 	bool dirty;
@@ -154,7 +155,8 @@ struct ccm {
 	struct ccm_config cfg;
 	struct ccm_env env;
 	uint64_t boot_id;
-	bool polling; /* the first ccm_poll() has been */
+	bool polling;	     /* the first ccm_poll() has been */
+	uint32_t work_share; /* of each partner: its clients' work requests under way */
 	bool link_up;
 	bool stopping;
 	uint64_t now_ns; /* of the running ccm_poll() */

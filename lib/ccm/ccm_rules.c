@@ -55,9 +55,9 @@ ccm__is_bound(const struct ccm_session *s)
 }
 
 bool
-ccm__still_answers(const struct ccm_session *s, uint64_t now)
+ccm__went_on_answering(const struct ccm_session *s)
 {
-	return s->last_answer_ns != 0 && now - s->last_answer_ns <= s->cfg.dead_after_ns / 2;
+	return s->last_answer_ns > s->partner_beat_ns + s->cfg.dead_after_ns / 2;
 }
 
 bool
@@ -234,7 +234,7 @@ bind(struct ccm_session *s, uint64_t now)
 	s->features = s->cfg.features & s->seen.features;
 	s->path_mtu = s->cfg.path_mtu < s->seen.path_mtu ? s->cfg.path_mtu : s->seen.path_mtu;
 	s->peak_phase = 0;
-	s->last_beat_ns = now;
+	s->bound_ns = now;
 	s->mark_ns = now;
 	return ccm__set_state(s, CCM_BOUND, CCM_REASON_WAITING, now) | CCM_ACT_DIRECTORY;
 }
@@ -341,10 +341,15 @@ decide_ports(struct ccm_session *s, uint64_t now)
 	return ccm__set_state(s, CCM_READY, CCM_REASON_WAITING, now);
 }
 
-/* R5: clients are told when the partner says, to this attempt, that it has verified ours. */
+/*
+ * R5: clients are told when the partner says, to this attempt, that it has verified ours, and the
+ * four steps have been taken: a partner that we cannot write to is none.
+ */
 static uint32_t
 decide_ready(struct ccm_session *s, uint64_t now)
 {
+	if (s->steps < CCM_HANDSHAKE_STEPS)
+		return 0;
 	if (!slot_counts(s, s->bound) || s->slot.phase < CCM_READY ||
 		!is_session_phase(s->slot.phase) || s->slot.map_hash != s->map_hash ||
 		s->slot.version != s->version)

@@ -29,10 +29,10 @@ uint32_t ccm__set_state(struct ccm_session *s, enum ccm_state to, enum ccm_reaso
 bool ccm__is_bound(const struct ccm_session *s);
 
 /*
- * Whether the partner, whose beat has stood still for the detection time, goes on answering. One
- * that is gone stops both within a beat, which is a third of that time at most.
+ * Whether the partner, whose beat has stood still for the detection time, answered after its last
+ * beat. One that is gone stops both within a beat, which is a third of that time at most.
  */
-bool ccm__still_answers(const struct ccm_session *s, uint64_t now);
+bool ccm__went_on_answering(const struct ccm_session *s);
 
 /* Bound, and not yet UP. */
 bool ccm__is_setting_up(const struct ccm_session *s);

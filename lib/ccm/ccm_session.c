@@ -137,7 +137,8 @@ static void
 fail_beat(struct ccm_session *s, uint64_t now)
 {
 	s->io = CCM_IO_IDLE;
-	s->steps = s->state >= CCM_READY && s->state <= CCM_UP ? CCM_HANDSHAKE_STEPS : 0;
+	if (s->steps < CCM_HANDSHAKE_STEPS || s->state < CCM_READY || s->state > CCM_UP)
+		s->steps = 0;
 	if (s->progress) {
 		/* The partner has been heard of meanwhile, so it is there. */
 		s->next_beat_ns = now;
@@ -172,11 +173,11 @@ excuse(struct ccm_session *s, uint64_t late, uint64_t now)
 {
 	bool whole = late > s->cfg.beat_ns &&
 		(s->excused_ns == 0 || now - s->excused_ns > EXCUSE_AGAIN * s->cfg.dead_after_ns);
-	uint64_t *const starts[] = {&s->last_beat_ns, &s->last_heard_ns};
+	uint64_t *const starts[] = {&s->last_beat_ns, &s->last_heard_ns, &s->bound_ns};
 
 	if (whole)
 		s->excused_ns = s->awake_since_ns = now;
-	for (uint32_t i = 0; i < 2; i++) {
+	for (uint32_t i = 0; i < 3; i++) {
 		/* Who was silent for long enough before we stalled stays so. */
 		if (s->timer_ns > *starts[i] + s->cfg.dead_after_ns)
 			continue;
@@ -194,6 +195,13 @@ beat_due(const struct ccm_session *s)
 	uint64_t at = s->next_beat_ns;
 
 	return s->hold_until_ns > s->now_ns ? ccm__max(at, s->beat_start_ns + s->cfg.beat_ns) : at;
+}
+
+/* An attempt gets a detection time of its own, whatever was before. */
+static uint64_t
+detection_start(const struct ccm_session *s)
+{
+	return ccm__max(s->last_beat_ns, s->bound_ns);
 }
 
 static uint32_t
@@ -215,9 +223,9 @@ on_timer(struct ccm_session *s, uint64_t now)
 		if (s->state == CCM_DOWN)
 			return act;
 	}
-	if (ccm__is_bound(s) && now - s->last_beat_ns > s->cfg.dead_after_ns) {
+	if (ccm__is_bound(s) && now - detection_start(s) > s->cfg.dead_after_ns) {
 		act |= ccm__abandon(s,
-			ccm__still_answers(s, now) ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
+			ccm__went_on_answering(s) ? CCM_REASON_PARTNER_HUNG : CCM_REASON_NO_ANSWER,
 			now);
 	}
 	/* Its heart beats, yet what the next state needs does not come: begin again. */
@@ -354,7 +362,7 @@ on_write_ok(struct ccm_session *s, uint64_t now)
 	}
 	s->n_beats++;
 	end_beat(s, now);
-	return 0;
+	return s->state == CCM_READY ? ccm__decide(s, now) : 0;
 }
 
 static uint32_t
@@ -366,7 +374,8 @@ on_write_failed(struct ccm_session *s, const struct ccm_input *in, uint64_t now)
 	if (s->state == CCM_SEARCH)
 		s->reason = in->access ? CCM_REASON_ACCESS : CCM_REASON_NO_ANSWER;
 	fail_beat(s, now);
-	return 0;
+	/* It will refuse the next one too, and cannot know what we say. */
+	return in->access && ccm__is_bound(s) ? ccm__abandon(s, CCM_REASON_ACCESS, now) : 0;
 }
 
 static uint32_t
@@ -381,7 +390,12 @@ on_slot(struct ccm_session *s, const struct ccm_record *rec, uint64_t now)
 	}
 	s->slot = *rec;
 	s->last_slot_ns = now;
-	/* Who writes is not silent: ask at the next beat, however long we had meant to wait. */
+	/*
+	 * Who writes is not silent: ask at the next beat, however long we had meant to wait. Unless it
+	 * has just refused us: that it is there was known.
+	 */
+	if (s->state == CCM_SEARCH && s->reason == CCM_REASON_ACCESS && !news)
+		return 0;
 	s->search_pause_ns = s->cfg.beat_ns;
 	if (s->io == CCM_IO_IDLE)
 		s->next_beat_ns = ccm__min(s->next_beat_ns,
@@ -604,7 +618,7 @@ ccm_session_step(struct ccm_session *s, const struct ccm_input *in, uint64_t now
 	case CCM_IN_READ_FAILED:
 		return on_read_failed(s, in, now);
 	case CCM_IN_WRITE_OK:
-		return on_write_ok(s, now);
+		return notify_if(s, on_write_ok(s, now));
 	case CCM_IN_WRITE_FAILED:
 		return on_write_failed(s, in, now);
 	case CCM_IN_SLOT:
@@ -644,7 +658,7 @@ ccm_session_deadline(const struct ccm_session *s)
 	if (s->io == CCM_IO_IDLE)
 		at = ccm__min(at, beat_due(s));
 	if (ccm__is_bound(s))
-		at = ccm__min(at, s->last_beat_ns + s->cfg.dead_after_ns + 1);
+		at = ccm__min(at, detection_start(s) + s->cfg.dead_after_ns + 1);
 	if (ccm__is_setting_up(s))
 		at = ccm__min(at, s->since_ns + ccm__setup_limit(s) + 1);
 	if (s->state == CCM_LEAVING && s->ports == CCM_PORTS_NONE)

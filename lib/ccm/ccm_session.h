@@ -140,6 +140,7 @@ struct ccm_session {
 	uint64_t last_answer_ns;  /**< last valid record READ */
 	uint64_t last_beat_ns;	  /**< start of the detection time of its beat: see R10 */
 	uint64_t last_heard_ns;	  /**< ... and of its answers */
+	uint64_t bound_ns;	  /**< ... and, for an attempt, when it was bound */
 	uint64_t partner_beat_ns; /**< when its beat counter last moved; 0: never */
 	uint64_t partner_boot_ns; /**< when its boot stage or progress last changed; 0: never */
 	uint64_t last_slot_ns;	  /**< when it last wrote into our slot; 0: never */

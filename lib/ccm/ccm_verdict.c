@@ -78,7 +78,7 @@ verdict(const struct ccm_session *s, const struct ccm_evidence *e, uint64_t now)
 	if (is_silent(s, s->last_beat_ns, now)) {
 		if (rec->phase == CCM_DOWN)
 			return CCM_VERDICT_NOT_STARTED;
-		return ccm__still_answers(s, now) ? CCM_VERDICT_HUNG : CCM_VERDICT_UNREACHABLE;
+		return ccm__went_on_answering(s) ? CCM_VERDICT_HUNG : CCM_VERDICT_UNREACHABLE;
 	}
 	if (rec->boot_stage < rec->boot_stages)
 		return booting(s, e);

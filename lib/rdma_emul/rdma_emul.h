@@ -457,6 +457,9 @@ uint32_t remu_engine_qps(const struct remu_engine *engine, uint32_t first, struc
  */
 int remu_channel_create(struct remu_engine *engine, uint32_t depth, struct remu_channel **out);
 
+/** As given to remu_channel_create(). Any thread. */
+uint32_t remu_channel_depth(const struct remu_channel *ch);
+
 /**
  * Post a work request on a queue pair that was opened through this channel.
  * A queue pair that cannot take it answers with an error completion.

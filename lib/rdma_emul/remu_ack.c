@@ -69,6 +69,30 @@ progress(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 	remu__qp_schedule(e, qp);
 }
 
+/* The common part of settle(): WRITEs and SENDs in a row that are acknowledged whole. */
+static inline void
+settle_acked(struct remu_engine *e, struct remu_qp *qp)
+{
+	struct remu_requester *rq = &qp->req;
+	uint32_t head = rq->head, una = rq->una_psn;
+
+	if (qp->channel != NULL || qp->send_cq->armed)
+		return;
+	while (una != rq->sent_psn) {
+		const struct remu_wqe *wqe = remu__wqe(e, rq, head);
+		uint32_t end = remu_psn_add(wqe->first_psn, wqe->n_psn);
+
+		if (remu__is_answered(wqe) || remu_psn_diff(rq->ack_psn, end) < 0)
+			break;
+		remu__req_success(qp, wqe);
+		una = end;
+		head++;
+	}
+	e->stats.wc_success += head - rq->head;
+	rq->head = head;
+	rq->una_psn = una;
+}
+
 /* Move una_psn over what is settled, and complete what ends on the way. */
 static void
 settle(struct remu_engine *e, struct remu_qp *qp)
@@ -76,9 +100,10 @@ settle(struct remu_engine *e, struct remu_qp *qp)
 	struct remu_requester *rq = &qp->req;
 	uint32_t before = rq->una_psn;
 
+	settle_acked(e, qp);
 	while (rq->una_psn != rq->sent_psn) {
 		const struct remu_wqe *wqe = remu__wqe(e, rq, rq->head);
-		uint32_t end = remu_psn_add(remu__wqe_last(wqe), 1);
+		uint32_t end = remu_psn_add(wqe->first_psn, wqe->n_psn);
 
 		/* An answer settles its PSN; and PSNs far behind would compare as ahead. */
 		if (remu_psn_diff(rq->ack_psn, rq->una_psn) < 0)
@@ -408,6 +433,45 @@ store_response(const struct remu_qp *qp, const struct remu_wqe *wqe, const struc
 			pkt->payload_len);
 }
 
+/*
+ * The common answer, whole in one packet, to the oldest request under way: in one step what on_data()
+ * and settle() do of it. @return false: nothing has been done
+ */
+static inline bool
+take_whole_read(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt,
+	uint64_t now)
+{
+	struct remu_requester *rq = &qp->req;
+	const struct remu_wqe *wqe = remu__wqe(e, rq, rq->head);
+	uint32_t psn = pkt->f.psn;
+
+	if (psn != rq->una_psn || pkt->f.opcode != ROCE_READ_RESPONSE_ONLY ||
+		(pkt->f.syndrome & ROCE_SYN_TYPE_MASK) != ROCE_SYN_ACK ||
+		wqe->wr.opcode != REMU_WR_RDMA_READ || wqe->n_psn != 1 ||
+		pkt->payload_len != wqe->wr.length || rq->waiting || remu__redo_active(rq))
+		return false;
+	if (pkt->payload_len != 0)
+		remu__copy(wqe->wr.addr, pkt->payload, pkt->payload_len);
+	remu__bit_set(e, rq->restarts, psn, false);
+	rq->answers_out--;
+	rq->una_psn = remu_psn_add(psn, 1);
+	rq->redo_psn = rq->redo_end = rq->una_psn;
+	rq->redo_i = rq->head + 1;
+	if (remu_psn_diff(rq->ack_psn, rq->una_psn) < 0)
+		rq->ack_psn = rq->una_psn;
+	if (remu_psn_diff(rq->asked_end, rq->una_psn) < 0)
+		rq->asked_end = rq->una_psn;
+	measure(rq, psn, now);
+	remu__req_complete(e, qp, REMU_WC_SUCCESS);
+	remu_window_acked(&rq->window, 1);
+	/* What comes behind it may have arrived before it. */
+	if (rq->una_psn != rq->sent_psn &&
+		(rq->ack_psn != rq->una_psn || remu__bit(e, rq->got, rq->una_psn)))
+		settle(e, qp);
+	progress(e, qp, now);
+	return true;
+}
+
 /* READ response or atomic acknowledge. */
 static enum remu_drop
 on_data(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt, uint64_t now)
@@ -490,6 +554,8 @@ remu__req_response(struct remu_engine *e, struct remu_qp *qp, const struct roce_
 		fail_head(e, qp, REMU_WC_RETRY_EXC_ERR);
 		return REMU_DROP_NONE;
 	}
+	if (take_whole_read(e, qp, pkt, now))
+		return REMU_DROP_NONE;
 	if (pkt->f.opcode != ROCE_ACKNOWLEDGE)
 		return on_data(e, qp, pkt, now);
 	switch (pkt->f.syndrome & ROCE_SYN_TYPE_MASK) {

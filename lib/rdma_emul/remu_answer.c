@@ -4,6 +4,7 @@
  * to send, so an acknowledgement can never overtake READ data before it.
  */
 #include "remu_priv.h"
+#include "remu_stencil.h"
 
 #include <string.h>
 
@@ -129,13 +130,13 @@ opcode_of(const struct remu_response *r, uint16_t path_mtu)
 	return last ? ROCE_READ_RESPONSE_LAST : ROCE_READ_RESPONSE_MIDDLE;
 }
 
-/* Make the next packet of a response. NULL: no mbuf. */
-static struct rte_mbuf *
-make_response(struct remu_engine *e, struct remu_qp *qp, const struct remu_response *r)
+/* The long way, for what has no stencil. */
+static __rte_noinline struct rte_mbuf *
+encode_response(struct remu_engine *e, struct remu_qp *qp, const struct remu_response *r,
+	uint8_t opcode, uint32_t payload_len)
 {
-	uint32_t payload_len = RTE_MIN(r->left, (uint32_t)qp->path_mtu);
 	struct roce_fields f = {
-		.opcode = opcode_of(r, qp->path_mtu),
+		.opcode = opcode,
 		.migreq = true,
 		.pkey = ROCE_PKEY_DEFAULT,
 		.dest_qpn = qp->peer_qpn,
@@ -154,6 +155,53 @@ make_response(struct remu_engine *e, struct remu_qp *qp, const struct remu_respo
 		memcpy(payload, r->src, payload_len);
 	remu__frame_end(e, qp, m, payload, payload_len);
 	return m;
+}
+
+static inline struct rte_mbuf *
+stamp_response(struct remu_engine *e, const struct remu_stencil *st, const struct remu_response *r,
+	uint8_t opcode, uint32_t payload_len)
+{
+	struct rte_mbuf *m = remu__stamp_alloc(e);
+
+	if (unlikely(m == NULL))
+		return NULL;
+	remu__stamp(st, m, r->psn, false);
+	if (roce_ops[opcode].traits & ROCE_T_AETH)
+		roce_store_be32(remu__stamp_extension(m), (uint32_t)r->syndrome << 24 | r->msn);
+	if (payload_len != 0)
+		memcpy(remu__stamp_payload(st, m), r->src, payload_len);
+	remu__stamp_end(e, st, m);
+	return m;
+}
+
+static enum remu_stencil_kind
+stencil_kind(uint8_t opcode)
+{
+	switch (opcode) {
+	case ROCE_ACKNOWLEDGE:
+		return REMU_ST_ACK;
+	case ROCE_READ_RESPONSE_MIDDLE:
+		return REMU_ST_ANSWER_MIDDLE;
+	case ROCE_READ_RESPONSE_LAST:
+		return REMU_ST_ANSWER_LAST;
+	default:
+		return REMU_ST_ANSWER;
+	}
+}
+
+/* Make the next packet of a response. NULL: no mbuf. */
+static inline struct rte_mbuf *
+make_response(struct remu_engine *e, struct remu_qp *qp, const struct remu_response *r)
+{
+	uint32_t payload_len = RTE_MIN(r->left, (uint32_t)qp->path_mtu);
+	uint8_t opcode = opcode_of(r, qp->path_mtu);
+	struct remu_stencil *st = &qp->stencils[stencil_kind(opcode)];
+
+	if (likely(st->key == remu__stencil_key(opcode, false, payload_len)) ||
+		(r->kind != REMU_RESP_ATOMIC &&
+			remu__stencil_cut(st, &qp->flow, qp->peer_qpn, opcode, false, payload_len)))
+		return stamp_response(e, st, r, opcode, payload_len);
+	return encode_response(e, qp, r, opcode, payload_len);
 }
 
 /* Account for a packet of a response that has been made. @return whether the response is done */

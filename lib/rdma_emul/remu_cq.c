@@ -7,17 +7,20 @@
 
 #include <rte_malloc.h>
 
-#include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 enum { DEPTH_MAX = 65536 };
 
 int
 remu__cq_init(struct remu_cq *cq, uint32_t depth, uint32_t extra, int socket_id)
 {
-	*cq = (struct remu_cq){.depth = depth};
-	cq->ring = remu__ring_create(depth + extra, sizeof(struct remu_wc), socket_id);
-	return cq->ring != NULL ? 0 : -ENOMEM;
+	uint32_t entries = rte_align32pow2(depth + extra);
+
+	*cq = (struct remu_cq){.depth = depth, .mask = entries - 1};
+	cq->entries = rte_malloc_socket("remu_cq_entries", entries * sizeof(*cq->entries),
+		RTE_CACHE_LINE_SIZE, socket_id);
+	return cq->entries != NULL ? 0 : -ENOMEM;
 }
 
 int
@@ -53,7 +56,7 @@ remu_cq_destroy(struct remu_engine *e, struct remu_cq *cq)
 	while (*link != cq)
 		link = &(*link)->next;
 	*link = cq->next;
-	rte_free(cq->ring);
+	rte_free(cq->entries);
 	rte_free(cq);
 	return 0;
 }
@@ -65,10 +68,25 @@ remu__cq_free_all(struct remu_engine *e)
 		struct remu_cq *cq = e->cqs;
 
 		e->cqs = cq->next;
-		rte_free(cq->ring);
+		rte_free(cq->entries);
 		rte_free(cq);
 	}
-	rte_free(e->cq.ring);
+	rte_free(e->cq.entries);
+}
+
+/* The oldest completions: at most two pieces of the ring. */
+static uint32_t
+take(struct remu_cq *cq, struct remu_wc *wc, uint32_t max)
+{
+	uint32_t n = RTE_MIN(cq->tail - cq->head, max);
+	uint32_t at = cq->head & cq->mask;
+	uint32_t first = RTE_MIN(n, cq->mask + 1 - at);
+
+	memcpy(wc, &cq->entries[at], first * sizeof(*wc));
+	if (first != n)
+		memcpy(wc + first, cq->entries, (n - first) * sizeof(*wc));
+	cq->head += n;
+	return n;
 }
 
 int
@@ -81,14 +99,14 @@ remu_qp_set_cq(struct remu_engine *e, struct remu_qp *qp, struct remu_cq *cq)
 	qp->recv_cq->users--;
 	qp->send_cq = qp->recv_cq = cq;
 	cq->users += 2;
-	qp->own_cq = true;
+	qp->channel = NULL;
 	return 0;
 }
 
 uint32_t
 remu_cq_poll(struct remu_cq *cq, struct remu_wc *wc, uint32_t max)
 {
-	uint32_t n = rte_ring_sc_dequeue_burst_elem(cq->ring, wc, sizeof(*wc), max, NULL);
+	uint32_t n = take(cq, wc, max);
 
 	cq->reserved -= n;
 	return n;
@@ -97,14 +115,12 @@ remu_cq_poll(struct remu_cq *cq, struct remu_wc *wc, uint32_t max)
 uint32_t
 remu_engine_poll_wc(struct remu_engine *e, struct remu_wc *wc, uint32_t max)
 {
-	uint32_t n = rte_ring_sc_dequeue_burst_elem(e->cq.ring, wc, sizeof(*wc), max, NULL);
+	uint32_t n = take(&e->cq, wc, max), fatal = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		if (wc[i].kind == REMU_WC_FATAL)
-			e->fatal--;
-		else
-			e->cq.reserved--;
-	}
+	for (uint32_t i = 0; i < n && e->fatal != 0; i++)
+		fatal += wc[i].kind == REMU_WC_FATAL;
+	e->fatal -= fatal;
+	e->cq.reserved -= n - fatal;
 	return n;
 }
 
@@ -136,13 +152,10 @@ raise_event(struct remu_cq *cq, const struct remu_wc *wc)
 	cq->event = true;
 }
 
-static void
-push(struct rte_ring *ring, struct remu_wc *wc)
+static inline void
+push(struct remu_cq *cq, const struct remu_wc *wc)
 {
-	int rc = rte_ring_sp_enqueue_elem(ring, wc, sizeof(*wc));
-
-	assert(rc == 0);
-	RTE_SET_USED(rc);
+	*remu__cq_next(cq) = *wc;
 }
 
 void
@@ -152,11 +165,11 @@ remu__complete(struct remu_engine *e, struct remu_qp *qp, struct remu_cq *cq, st
 		e->stats.wc_success++;
 	else
 		e->stats.wc_error++;
-	if (qp->channel != NULL && !qp->own_cq) {
+	if (qp->channel != NULL) {
 		remu__channel_push(qp->channel, wc);
 		return;
 	}
-	push(cq->ring, wc);
+	push(cq, wc);
 	raise_event(cq, wc);
 }
 
@@ -165,13 +178,13 @@ remu__complete_fatal(struct remu_engine *e, struct remu_qp *qp)
 {
 	struct remu_wc wc = {.qpn = qp->qpn, .kind = REMU_WC_FATAL};
 
-	if (qp->channel != NULL) {
-		remu__channel_push(qp->channel, &wc);
+	if (qp->owner != NULL) {
+		remu__channel_push(qp->owner, &wc);
 		return;
 	}
 	/* An owner that brings queue pairs up again and again, but does not poll. */
 	if (e->fatal == e->cfg.max_qps)
 		return;
 	e->fatal++;
-	push(e->cq.ring, &wc);
+	push(&e->cq, &wc);
 }

@@ -4,7 +4,10 @@
  * pairs take turns to send.
  */
 #include "remu_arp.h"
+#include "remu_predict.h"
 #include "remu_priv.h"
+#include "remu_shortcut.h"
+#include "roce_extension.h"
 #include "roce_icrc.h"
 
 #include <rte_malloc.h>
@@ -155,7 +158,7 @@ remu__frame_begin(struct remu_engine *e, struct remu_qp *qp, const struct roce_f
 		return NULL;
 	}
 	frame = rte_pktmbuf_mtod(m, uint8_t *);
-	*payload = frame + roce_encode(&qp->flow, f, e->ip_id++, payload_len, frame);
+	*payload = frame + roce_encode(&qp->flow, f, 0, payload_len, frame);
 	m->data_len = (uint16_t)len;
 	m->pkt_len = (uint32_t)len;
 	return m;
@@ -256,12 +259,19 @@ receive_other(struct remu_engine *e, struct rte_mbuf *m)
 	return REMU_HELD;
 }
 
+static bool
+receives(const struct remu_qp *qp)
+{
+	return qp->state == REMU_QP_RTR || qp->state == REMU_QP_RTS || qp->state == REMU_QP_SQD ||
+		qp->state == REMU_QP_SQE;
+}
+
 /*
  * Every check that does not depend on what the packet asks, then requester or responder.
  * REMU_HELD: the mbuf is kept.
  */
-static enum remu_drop
-receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
+static __rte_noinline enum remu_drop
+receive_unknown(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 {
 	struct roce_packet pkt;
 	struct remu_qp *qp;
@@ -284,8 +294,7 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 	qp = remu_qp_find(e, pkt.f.dest_qpn);
 	if (unlikely(qp == NULL))
 		return REMU_DROP_QPN;
-	if (unlikely(qp->state != REMU_QP_RTR && qp->state != REMU_QP_RTS &&
-		    qp->state != REMU_QP_SQD && qp->state != REMU_QP_SQE))
+	if (unlikely(!receives(qp)))
 		return REMU_DROP_QP_STATE;
 	drop = check_peer(qp, &pkt);
 	if (unlikely(drop != REMU_DROP_NONE))
@@ -296,26 +305,102 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 	}
 	if (unlikely((pkt.tos & ROCE_ECN_MASK) == ROCE_ECN_CE))
 		echo_congestion(e, qp, now);
+	else if (m->data_len >= ROCE_MIN_FRAME)
+		remu__predict_learn(remu__predict_slot(e, rte_pktmbuf_mtod(m, const uint8_t *)), qp,
+			m, &pkt);
 	return dispatch(e, qp, &pkt, m, now);
+}
+
+/* A frame that begins like one that has passed those checks. */
+static inline enum remu_drop
+receive_predicted(struct remu_engine *e, struct remu_prediction *p, struct rte_mbuf *m,
+	uint64_t now)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	const uint8_t *rest = frame + ROCE_HEAD_LEN;
+	struct roce_packet *pkt = &p->pkt;
+	uint32_t word = roce_load_be32(rest);
+
+	if (unlikely(roce_icrc_rest(p->crc, rest, p->rest_len) !=
+		    roce_load_le32(rest + p->rest_len)))
+		return REMU_DROP_ICRC;
+	if (unlikely(!receives(p->qp)))
+		return REMU_DROP_QP_STATE;
+	if (unlikely(p->qp->peer_sport != 0 && p->qp->peer_sport != pkt->udp_sport))
+		return REMU_DROP_SRC_PORT;
+	if (pkt->f.opcode == ROCE_WRITE_ONLY &&
+		remu__write_at_once(e, p->qp, word, rest + 4, frame + p->payload_off,
+			pkt->payload_len))
+		return REMU_DROP_NONE;
+	pkt->f.ackreq = word >> 31;
+	pkt->f.reserved7 = word >> 24 & 0x7f;
+	pkt->f.psn = word & REMU_PSN_MASK;
+	roce_decode_extensions(rest + 4, pkt);
+	pkt->l3 = frame + ROCE_ETH_LEN;
+	pkt->payload = frame + p->payload_off;
+	return dispatch(e, p->qp, pkt, m, now);
+}
+
+static inline enum remu_drop
+receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	struct remu_prediction *p;
+
+	if (unlikely(m->nb_segs != 1 || m->data_len < ROCE_MIN_FRAME))
+		return receive_unknown(e, m, now);
+	p = remu__predict_slot(e, frame);
+	return likely(p->frame_len == m->data_len && roce_same_50(p->head, frame))
+		? receive_predicted(e, p, m, now)
+		: receive_unknown(e, m, now);
+}
+
+/* Whether an mbuf can go back to its pool as it is. */
+static inline bool
+is_plain(const struct rte_mbuf *m)
+{
+	return rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m) && m->nb_segs == 1 &&
+		m->next == NULL;
+}
+
+/* As rte_pktmbuf_free_bulk(), which does not go by the common case: one pool, nothing shared. */
+static void
+free_burst(struct rte_mbuf **pkts, uint16_t n)
+{
+	struct rte_mempool *pool = n != 0 && pkts[0] != NULL ? pkts[0]->pool : NULL;
+
+	for (uint16_t i = 0; i < n; i++)
+		if (unlikely(pkts[i] == NULL || pkts[i]->pool != pool || !is_plain(pkts[i]))) {
+			rte_pktmbuf_free_bulk(pkts, n);
+			return;
+		}
+	if (n != 0)
+		rte_mempool_put_bulk(pool, (void *const *)pkts, n);
 }
 
 void
 remu_engine_rx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t n, uint64_t now)
 {
+	uint64_t bytes = 0, good = 0;
+
 	for (uint16_t i = 0; i < n; i++) {
 		enum remu_drop verdict;
 
 		if (i + 1 < n)
 			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + 1], const void *));
-		e->stats.rx_packets++;
-		e->stats.rx_bytes += pkts[i]->pkt_len;
+		bytes += pkts[i]->pkt_len;
 		verdict = receive(e, pkts[i], now);
-		if (unlikely(verdict == REMU_HELD))
+		if (likely(verdict == REMU_DROP_NONE))
+			good++;
+		else if (verdict == REMU_HELD)
 			pkts[i] = NULL;
 		else
 			e->stats.drops[verdict]++;
 	}
-	rte_pktmbuf_free_bulk(pkts, n);
+	e->stats.rx_packets += n;
+	e->stats.rx_bytes += bytes;
+	e->stats.drops[REMU_DROP_NONE] += good;
+	free_burst(pkts, n);
 }
 
 void
@@ -329,10 +414,28 @@ remu_engine_poll(struct remu_engine *e, uint64_t now)
 		remu__req_timeout(e, &e->qps[index], now);
 }
 
-static bool
-qp_has_output(const struct remu_engine *e, const struct remu_qp *qp)
+/*
+ * What one queue pair has to send, up to `max`. Responses and requests share it half and half, the
+ * odd packet in turn: a peer that reads without end must not hold up what we have to repeat.
+ */
+static uint16_t
+take_turn(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max,
+	uint64_t now)
 {
-	return remu__resp_has_output(qp) || remu__req_has_output(e, qp);
+	uint16_t share = max, made;
+	bool more;
+
+	e->turn = !e->turn;
+	if (!remu__resp_has_output(qp))
+		return remu__req_tx(e, qp, pkts, max, now);
+	if (remu__req_has_output(e, qp))
+		share = (uint16_t)((max + !e->turn) / 2);
+	made = remu__resp_tx(e, qp, pkts, share, now);
+	more = made == share; /* for want of share, not of mbufs */
+	made += remu__req_tx(e, qp, pkts + made, max - made, now);
+	if (more && !qp->req.starved)
+		made += remu__resp_tx(e, qp, pkts + made, max - made, now);
+	return made;
 }
 
 uint16_t
@@ -349,25 +452,16 @@ remu_engine_tx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t max, uint
 	}
 	while (n < max && e->sched_head != NULL) {
 		struct remu_qp *qp = e->sched_head;
-		uint16_t quantum = RTE_MIN((uint16_t)(max - n), (uint16_t)REMU_QUANTUM);
-		/* A peer that reads without end must not hold up what we have to repeat. */
-		uint16_t share = remu__req_has_output(e, qp) ? (uint16_t)((quantum + e->turn) / 2)
-							     : quantum;
 		uint16_t made;
-		bool more;
 
 		e->sched_head = qp->sched_next;
 		if (e->sched_head == NULL)
 			e->sched_tail = NULL;
 		qp->scheduled = false;
-		e->turn = !e->turn;
-		made = remu__resp_tx(e, qp, pkts + n, share, now);
-		more = made == share; /* for want of share, not of mbufs */
-		made += remu__req_tx(e, qp, pkts + n + made, quantum - made, now);
-		if (more && !qp->req.starved)
-			made += remu__resp_tx(e, qp, pkts + n + made, quantum - made, now);
+		made = take_turn(e, qp, pkts + n,
+			RTE_MIN((uint16_t)(max - n), (uint16_t)REMU_QUANTUM), now);
 		n += made;
-		if (qp_has_output(e, qp)) {
+		if (qp->req.more || remu__resp_has_output(qp)) {
 			remu__qp_schedule(e, qp);
 			if (made == 0) /* no mbufs */
 				break;

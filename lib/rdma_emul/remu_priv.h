@@ -11,6 +11,9 @@
 #include "remu_timer.h"
 #include "remu_window.h"
 
+#include <assert.h>
+#include <string.h>
+
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
 #include <rte_mbuf.h>
@@ -28,11 +31,27 @@ enum {
 	REMU_HOLD = 64,	     /* PSNs ahead that are kept per queue pair */
 	REMU_HOLD_ALL = 256, /* default of hold_max */
 	REMU_RNR_RETRY_EVER = 7,
+	REMU_PREDICTIONS = 64, /* kinds of frames remembered; power of two */
 	REMU_ATOMIC_LEN = 8,
 };
 
 /* Verdict of a request that is kept: its frame is not freed and not counted yet. */
 #define REMU_HELD REMU_DROP_COUNT
+
+/*
+ * What is known of a frame before its checks, because it begins like one that has passed them: see
+ * remu_predict.h.
+ */
+struct remu_prediction {
+	uint8_t head[ROCE_HEAD_LEN];
+	uint16_t frame_len; /* 0: nothing */
+	uint16_t rest_len;  /* from the head to the ICRC */
+	uint16_t payload_off;
+	uint32_t crc;	    /* of the ICRC: behind the head */
+	uint64_t candidate; /* the last frame that was not predicted */
+	struct remu_qp *qp;
+	struct roce_packet pkt;
+};
 
 struct remu_mr {
 	struct remu_mr_config cfg;
@@ -40,7 +59,10 @@ struct remu_mr {
 };
 
 struct remu_cq {
-	struct rte_ring *ring; /* struct remu_wc */
+	struct remu_wc *entries; /* ring of mask + 1; one thread's, so a plain one */
+	uint32_t mask;
+	uint32_t head; /* free running */
+	uint32_t tail;
 	uint32_t depth;
 	uint32_t reserved; /* requests under way and completions not polled */
 	uint32_t users;	   /* queue pairs, once for each direction */
@@ -48,6 +70,30 @@ struct remu_cq {
 	bool solicited_only;
 	bool event;
 	struct remu_cq *next;
+};
+
+/* See remu_stencil.h. */
+struct remu_stencil {
+	uint8_t head[ROCE_HEAD_LEN];
+	uint16_t payload_off;
+	uint32_t crc; /* of the ICRC: behind the head */
+	uint32_t key; /* remu__stencil_key(); 0: none */
+	uint16_t icrc_off;
+	uint16_t frame_len;
+	uint8_t pad;
+};
+
+/* By the place of a packet in its message, so that long messages change no stencil. */
+enum remu_stencil_kind {
+	REMU_ST_REQUEST, /* first and only ones */
+	REMU_ST_REQUEST_MIDDLE,
+	REMU_ST_REQUEST_LAST,
+	REMU_ST_READ,
+	REMU_ST_ACK,
+	REMU_ST_ANSWER, /* first and only ones */
+	REMU_ST_ANSWER_MIDDLE,
+	REMU_ST_ANSWER_LAST,
+	REMU_ST_COUNT
 };
 
 /* A posted work request. Packet k of it has PSN first_psn + k. */
@@ -119,6 +165,7 @@ struct remu_requester {
 	bool begun;	  /* the one at the cursor has been sent in part */
 	bool nak_seen;
 	bool starved;	     /* no mbuf for what was due: the peer is not to blame */
+	bool more;	     /* remu__req_tx() has left something that is due */
 	bool waiting;	     /* one packet was repeated: does the peer have those behind it? */
 	uint32_t plain_naks; /* sequence NAKs while the peer is held for plain */
 	int8_t keeps;	     /* evidence that the peer keeps requests behind a gap; below 0: no */
@@ -197,11 +244,12 @@ struct remu_qp {
 	struct roce_gid peer_gid;
 	struct roce_gid gid;
 	struct remu_qp *sched_next;
-	struct remu_channel *channel; /* NULL: completion queues */
-	bool own_cq;		      /* completion queues in spite of the channel */
+	struct remu_channel *channel; /* of completions; NULL: completion queues */
+	struct remu_channel *owner;   /* that opened it */
 	struct remu_cq *send_cq;
 	struct remu_cq *recv_cq;
 	struct roce_flow flow;
+	struct remu_stencil stencils[REMU_ST_COUNT];
 	struct remu_requester req;
 	struct remu_responder resp;
 };
@@ -253,11 +301,11 @@ struct remu_engine {
 	struct remu_qp *sched_head;
 	struct remu_qp *sched_tail;
 	struct rte_mbuf *arp_answer; /* to be sent; NULL: none */
+	struct remu_prediction predictions[REMU_PREDICTIONS];
 	struct remu_channel *channels[REMU_MAX_CHANNELS];
 	uint32_t n_channels;
 	uint32_t free_qp_hint;
 	uint32_t free_mr_hint;
-	uint16_t ip_id;
 	uint64_t reack_cost_ns;
 	bool turn;	     /* who gets the odd packet of a turn */
 	struct remu_cq *cqs; /* made by remu_cq_create() */
@@ -286,12 +334,20 @@ void remu__cq_free_all(struct remu_engine *e);
 static inline bool
 remu__cq_reserve(struct remu_qp *qp, struct remu_cq *cq)
 {
-	if (qp->channel != NULL && !qp->own_cq)
+	if (qp->channel != NULL)
 		return true;
 	if (cq->reserved == cq->depth)
 		return false;
 	cq->reserved++;
 	return true;
+}
+
+/* The next free entry. There is one: its place has been reserved. */
+static inline struct remu_wc *
+remu__cq_next(struct remu_cq *cq)
+{
+	assert(cq->tail - cq->head <= cq->mask);
+	return &cq->entries[cq->tail++ & cq->mask];
 }
 
 /* Report the end of a request of this queue pair; the place in `cq` has been reserved. */
@@ -322,6 +378,20 @@ uint16_t remu__req_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf
 
 /* Complete the oldest work request. */
 void remu__req_complete(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_status status);
+
+/* The good end of a work request, to a completion queue that is not armed. */
+static inline void
+remu__req_success(struct remu_qp *qp, const struct remu_wqe *wqe)
+{
+	*remu__cq_next(qp->send_cq) = (struct remu_wc){
+		.wr_id = wqe->wr.wr_id,
+		.qpn = qp->qpn,
+		.byte_len = wqe->wr.length,
+		.kind = REMU_WC_WORK,
+		.status = REMU_WC_SUCCESS,
+		.opcode = wqe->wr.opcode,
+	};
+}
 
 /* Make the heap fire in time for the earliest of the requester's times. */
 void remu__req_arm(struct remu_engine *e, struct remu_qp *qp);
@@ -492,9 +562,28 @@ struct rte_mbuf *remu__frame_begin(struct remu_engine *e, struct remu_qp *qp,
 void remu__frame_end(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf *m,
 	uint8_t *payload, uint32_t payload_len);
 
+/* memcpy(), without a call for what fits two pairs of vector registers. */
+static inline void
+remu__copy(uint8_t *to, const uint8_t *from, uint32_t length)
+{
+	typedef struct {
+		uint64_t words[4];
+	} half;
+	half first, last;
+
+	if (length < sizeof(half) || length > 2 * sizeof(half)) {
+		memcpy(to, from, length);
+		return;
+	}
+	memcpy(&first, from, sizeof(first));
+	memcpy(&last, from + length - sizeof(last), sizeof(last));
+	memcpy(to, &first, sizeof(first));
+	memcpy(to + length - sizeof(last), &last, sizeof(last));
+}
+
 /* How many packets a message takes: at least one. */
 static inline uint32_t
 remu__packets(uint32_t length, uint16_t path_mtu)
 {
-	return length == 0 ? 1 : (length - 1) / path_mtu + 1;
+	return length <= path_mtu ? 1 : (length - 1) / path_mtu + 1;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "remu_predict.h"
 #include "remu_priv.h"
 
 #include <errno.h>
@@ -156,6 +157,7 @@ remu_qp_destroy(struct remu_engine *e, struct remu_qp *qp)
 	qp->recv_cq->users--;
 	unschedule(e, qp);
 	remu_table_remove(&e->qp_table, qp->qpn);
+	remu__predict_forget(e, qp);
 	qp->in_use = false;
 	qp->state = REMU_QP_RESET;
 	e->free_qp_hint = qp->index;
@@ -224,6 +226,7 @@ set_path(struct remu_engine *e, struct remu_qp *qp, const struct remu_qp_attr *a
 	memcpy(path.src_mac, e->cfg.mac, sizeof(path.src_mac));
 	memcpy(path.dst_mac, attr->peer_mac, sizeof(path.dst_mac));
 	roce_flow_init(&qp->flow, &path);
+	memset(qp->stencils, 0, sizeof(qp->stencils));
 }
 
 /* Whether an mbuf holds the longest frame of a path. */
@@ -244,6 +247,7 @@ to_rtr(struct remu_engine *e, struct remu_qp *qp, const struct remu_qp_attr *att
 		attr->max_dest_rd_atomic > REMU_MAX_RD_ATOMIC || gid == NULL ||
 		!remu__gid_ok(&attr->peer_gid))
 		return -EINVAL;
+	remu__predict_forget(e, qp);
 	qp->peer_qpn = attr->peer_qpn;
 	qp->path_mtu = attr->path_mtu;
 	qp->peer_gid = attr->peer_gid;

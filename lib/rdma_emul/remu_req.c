@@ -12,6 +12,7 @@
  * responder they are READs of their own; the PSNs are the same as those of one long READ.
  */
 #include "remu_priv.h"
+#include "remu_stencil.h"
 #include "roce_bytes.h"
 
 #include <errno.h>
@@ -62,6 +63,11 @@ remu__req_complete(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_statu
 {
 	const struct remu_wqe *wqe = remu__wqe(e, &qp->req, qp->req.head++);
 
+	if (likely(status == REMU_WC_SUCCESS && qp->channel == NULL && !qp->send_cq->armed)) {
+		remu__req_success(qp, wqe);
+		e->stats.wc_success++;
+		return;
+	}
 	remu__complete(e, qp, qp->send_cq,
 		&(struct remu_wc){
 			.wr_id = wqe->wr.wr_id,
@@ -184,6 +190,87 @@ asks(const struct remu_wqe *wqe, uint32_t k)
 		remu__is_answered(wqe);
 }
 
+/* What the packet of a work request at one PSN is to say. */
+struct request {
+	const uint8_t *payload;
+	uint64_t va;
+	uint32_t payload_len;
+	uint32_t dma_len;
+	uint32_t psn;
+	uint8_t opcode;
+	bool ackreq;
+	bool solicited;
+};
+
+/* The long way, for what has no stencil. */
+static __rte_noinline struct rte_mbuf *
+encode_request(struct remu_engine *e, struct remu_qp *qp, const struct remu_wr *wr,
+	const struct request *r)
+{
+	const struct roce_fields f = {
+		.opcode = r->opcode,
+		.migreq = true,
+		.ackreq = r->ackreq,
+		.solicited = r->solicited,
+		.pkey = ROCE_PKEY_DEFAULT,
+		.dest_qpn = qp->peer_qpn,
+		.psn = r->psn,
+		.va = r->va,
+		.rkey = wr->rkey,
+		.dma_len = r->dma_len,
+		.imm = wr->imm,
+		.swap_add = wr->swap_add,
+		.compare = wr->compare,
+	};
+	uint8_t *payload;
+	struct rte_mbuf *m = remu__frame_begin(e, qp, &f, r->payload_len, &payload);
+
+	if (unlikely(m == NULL))
+		return NULL;
+	if (r->payload_len != 0)
+		memcpy(payload, r->payload, r->payload_len);
+	remu__frame_end(e, qp, m, payload, r->payload_len);
+	return m;
+}
+
+static inline struct rte_mbuf *
+stamp_request(struct remu_engine *e, const struct remu_stencil *st, const struct remu_wr *wr,
+	const struct request *r)
+{
+	uint32_t traits = roce_ops[r->opcode].traits;
+	struct rte_mbuf *m = remu__stamp_alloc(e);
+	uint8_t *ext;
+
+	if (unlikely(m == NULL))
+		return NULL;
+	remu__stamp(st, m, r->psn, r->ackreq);
+	ext = remu__stamp_extension(m);
+	if (traits & ROCE_T_RETH) {
+		struct roce_reth *reth = (struct roce_reth *)ext;
+
+		roce_store_be64(reth->va, r->va);
+		roce_store_be32(reth->rkey, wr->rkey);
+		roce_store_be32(reth->dma_len, r->dma_len);
+		ext += sizeof(*reth);
+	}
+	if (traits & ROCE_T_IMM)
+		roce_store_be32(ext, wr->imm);
+	if (r->payload_len != 0)
+		memcpy(remu__stamp_payload(st, m), r->payload, r->payload_len);
+	remu__stamp_end(e, st, m);
+	return m;
+}
+
+static enum remu_stencil_kind
+stencil_kind(const struct remu_wqe *wqe, uint32_t k)
+{
+	if (wqe->wr.opcode == REMU_WR_RDMA_READ)
+		return REMU_ST_READ;
+	if (k == 0)
+		return REMU_ST_REQUEST;
+	return k == wqe->n_psn - 1 ? REMU_ST_REQUEST_LAST : REMU_ST_REQUEST_MIDDLE;
+}
+
 /*
  * Make the packet of a work request at `psn`.
  *
@@ -191,7 +278,7 @@ asks(const struct remu_wqe *wqe, uint32_t k)
  * @param span  how many PSNs it covers
  * @return NULL: no mbuf
  */
-static struct rte_mbuf *
+static inline struct rte_mbuf *
 make_request(struct remu_engine *e, struct remu_qp *qp, const struct remu_wqe *wqe, uint32_t psn,
 	bool ask, uint32_t *span)
 {
@@ -199,42 +286,34 @@ make_request(struct remu_engine *e, struct remu_qp *qp, const struct remu_wqe *w
 	uint32_t k = (uint32_t)remu_psn_diff(psn, wqe->first_psn);
 	uint32_t offset = k * qp->path_mtu;
 	uint32_t left = wr->length - offset;
-	uint32_t payload_len = 0;
-	struct roce_fields f = {
-		.opcode = opcode_at(wqe, k),
-		.migreq = true,
-		.pkey = ROCE_PKEY_DEFAULT,
-		.dest_qpn = qp->peer_qpn,
-		.psn = psn,
+	struct remu_stencil *st = &qp->stencils[stencil_kind(wqe, k)];
+	struct request r = {
+		.payload = (const uint8_t *)wr->addr + offset,
 		.va = wr->remote_va + offset,
-		.rkey = wr->rkey,
-		.imm = wr->imm,
+		.psn = psn,
+		.opcode = opcode_at(wqe, k),
+		.ackreq = ask || asks(wqe, k),
+		.dma_len = wr->length,
 	};
 	struct rte_mbuf *m;
-	uint8_t *payload;
 
 	*span = 1;
-	f.ackreq = ask || asks(wqe, k);
 	if (wr->opcode == REMU_WR_RDMA_READ) {
 		*span = remu__read_span(&qp->req, wqe, k);
-		f.dma_len = RTE_MIN(left, *span * qp->path_mtu);
-	} else if (remu__is_atomic(wqe)) {
-		f.swap_add = wr->swap_add;
-		f.compare = wr->compare;
-	} else {
-		payload_len = RTE_MIN(left, (uint32_t)qp->path_mtu);
-		f.dma_len = wr->length;
-		f.solicited = k == wqe->n_psn - 1 && wr->opcode != REMU_WR_RDMA_WRITE &&
+		r.dma_len = RTE_MIN(left, *span * qp->path_mtu);
+	} else if (!remu__is_atomic(wqe)) {
+		r.payload_len = RTE_MIN(left, (uint32_t)qp->path_mtu);
+		r.solicited = k == wqe->n_psn - 1 && wr->opcode != REMU_WR_RDMA_WRITE &&
 			(wr->flags & REMU_WR_SOLICITED) != 0;
 	}
-	m = remu__frame_begin(e, qp, &f, payload_len, &payload);
-	if (unlikely(m == NULL)) {
-		qp->req.starved = true;
-		return NULL;
-	}
-	if (payload_len != 0)
-		memcpy(payload, (const uint8_t *)wr->addr + offset, payload_len);
-	remu__frame_end(e, qp, m, payload, payload_len);
+	if (likely(st->key == remu__stencil_key(r.opcode, r.solicited, r.payload_len)) ||
+		(!remu__is_atomic(wqe) &&
+			remu__stencil_cut(st, &qp->flow, qp->peer_qpn, r.opcode, r.solicited,
+				r.payload_len)))
+		m = stamp_request(e, st, wr, &r);
+	else
+		m = encode_request(e, qp, wr, &r);
+	qp->req.starved |= m == NULL;
 	return m;
 }
 
@@ -343,16 +422,77 @@ send_new(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **m, uint64_
 	return true;
 }
 
+/* Whether nothing stands between new requests and the wire but the window. */
+static bool
+is_plain(const struct remu_qp *qp)
+{
+	const struct remu_requester *rq = &qp->req;
+
+	return qp->state == REMU_QP_RTS && !rq->begun && !rq->waiting && rq->rnr_until == 0 &&
+		!remu__redo_active(rq);
+}
+
+/*
+ * The most common requests, WRITEs of one packet in a row, in one go. What is different goes the
+ * ordinary way, with the same frames.
+ */
+static uint16_t
+send_writes(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max,
+	uint64_t now)
+{
+	struct remu_requester *rq = &qp->req;
+	struct remu_stencil *st = &qp->stencils[REMU_ST_REQUEST];
+	uint32_t out = (uint32_t)remu_psn_diff(rq->sent_psn, rq->una_psn);
+	uint32_t cursor = rq->cursor, psn = rq->sent_psn;
+	uint16_t n = 0, count;
+
+	if (!is_plain(qp) || out >= rq->window.now)
+		return 0;
+	count = (uint16_t)RTE_MIN(RTE_MIN(rq->tail - cursor, rq->window.now - out), (uint32_t)max);
+	for (; n < count; n++) {
+		const struct remu_wqe *wqe = remu__wqe(e, rq, cursor + n);
+
+		if (wqe->wr.opcode != REMU_WR_RDMA_WRITE || wqe->n_psn != 1 || wqe->wr.flags != 0 ||
+			remu__stencil_key(ROCE_WRITE_ONLY, false, wqe->wr.length) != st->key)
+			break;
+	}
+	if (n == 0 || rte_pktmbuf_alloc_bulk(e->cfg.pool, pkts, n) != 0)
+		return 0;
+	for (uint16_t i = 0; i < n; i++) {
+		const struct remu_wr *wr = &remu__wqe(e, rq, cursor + i)->wr;
+		struct roce_reth *reth;
+
+		remu__stamp(st, pkts[i], psn, true);
+		reth = (struct roce_reth *)remu__stamp_extension(pkts[i]);
+		roce_store_be64(reth->va, wr->remote_va);
+		roce_store_be32(reth->rkey, wr->rkey);
+		roce_store_be32(reth->dma_len, wr->length);
+		if (wr->length != 0)
+			remu__copy(remu__stamp_payload(st, pkts[i]), wr->addr, wr->length);
+		remu__stamp_end(e, st, pkts[i]);
+		psn = remu_psn_add(psn, 1);
+	}
+	if (rq->rtt_at == 0) {
+		rq->rtt_psn = rq->sent_psn;
+		rq->rtt_at = now;
+	}
+	rq->unasked = false;
+	rq->cursor = cursor + n;
+	rq->sent_psn = rq->redo_psn = rq->redo_end = psn;
+	return n;
+}
+
 uint16_t
 remu__req_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max,
 	uint64_t now)
 {
 	struct remu_requester *rq = &qp->req;
-	uint16_t n = 0;
+	uint16_t n;
 
 	if (max != 0)
 		rq->starved = false; /* until it shows */
-	while (n < max && remu__req_has_output(e, qp)) {
+	n = send_writes(e, qp, pkts, max, now);
+	while ((rq->more = remu__req_has_output(e, qp)) && n < max) {
 		if (remu__redo_active(rq)) {
 			if (redo(e, qp, &pkts[n]))
 				n++;

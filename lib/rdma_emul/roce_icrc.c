@@ -19,18 +19,24 @@ mask_udp_bth(uint8_t *udp)
 	udp[ROCE_UDP_LEN + 4] = 0xff;
 }
 
-/* CRC of the headers up to the BTH: what routers may change counts as ones. */
-static uint32_t
-crc_ipv4(const uint8_t *l3)
+/* The headers up to the BTH: what routers may change counts as ones. */
+static void
+mask_ipv4(uint8_t head[ROCE_IPV4_LEN + UDP_BTH_LEN], const uint8_t *l3)
 {
-	uint8_t head[ROCE_IPV4_LEN + UDP_BTH_LEN];
-
-	memcpy(head, l3, sizeof(head));
+	memcpy(head, l3, ROCE_IPV4_LEN + UDP_BTH_LEN);
 	head[1] = 0xff; /* ToS */
 	head[8] = 0xff; /* TTL */
 	head[ROCE_IPV4_CSUM_OFFSET] = 0xff;
 	head[ROCE_IPV4_CSUM_OFFSET + 1] = 0xff;
 	mask_udp_bth(head + ROCE_IPV4_LEN);
+}
+
+static uint32_t
+crc_ipv4(const uint8_t *l3)
+{
+	uint8_t head[ROCE_IPV4_LEN + UDP_BTH_LEN];
+
+	mask_ipv4(head, l3);
 	return crc32_gzip_refl(ICRC_SEED, head, sizeof(head));
 }
 
@@ -47,6 +53,21 @@ crc_ipv6(const uint8_t *l3)
 	head[7] = 0xff; /* hop limit */
 	mask_udp_bth(head + ROCE_IPV6_LEN);
 	return crc32_gzip_refl(ICRC_SEED, head, sizeof(head));
+}
+
+uint32_t
+roce_icrc_head(const uint8_t *l3)
+{
+	uint8_t head[ROCE_IPV4_LEN + UDP_BTH_LEN];
+
+	mask_ipv4(head, l3);
+	return crc32_gzip_refl(ICRC_SEED, head, ROCE_HEAD_LEN - ROCE_ETH_LEN);
+}
+
+uint32_t
+roce_icrc_rest(uint32_t head, const uint8_t *p, size_t len)
+{
+	return crc32_gzip_refl(head, p, len);
 }
 
 uint32_t

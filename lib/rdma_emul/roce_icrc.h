@@ -19,5 +19,16 @@
  */
 uint32_t roce_icrc(const uint8_t *l3, size_t span);
 
+/**
+ * The ICRC taken apart: state after the headers of a packet up to the queue pair's number, which
+ * most packets of a connection have in common, and the rest of the way.
+ *
+ * @param l3  as roce_icrc(), but IPv4 only
+ */
+uint32_t roce_icrc_head(const uint8_t *l3);
+
+/** @param p  the bytes behind the queue pair's number  @param len  up to where the ICRC stands */
+uint32_t roce_icrc_rest(uint32_t head, const uint8_t *p, size_t len);
+
 /** Whether the four bytes behind `span` are the right ICRC. */
 bool roce_icrc_ok(const uint8_t *l3, size_t span);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "roce_packet.h"
 #include "roce_bytes.h"
+#include "roce_extension.h"
 #include "roce_icrc.h"
 
 #define REQ ROCE_T_REQUEST
@@ -258,41 +259,6 @@ roce_peek_qpn(const uint8_t *frame, size_t len, uint32_t *qpn)
 	return true;
 }
 
-static void
-decode_extensions(const uint8_t *ext, struct roce_packet *out)
-{
-	struct roce_fields *f = &out->f;
-	uint32_t traits = out->op->traits;
-
-	if (traits & ROCE_T_RETH) {
-		const struct roce_reth *reth = (const struct roce_reth *)ext;
-
-		f->va = roce_load_be64(reth->va);
-		f->rkey = roce_load_be32(reth->rkey);
-		f->dma_len = roce_load_be32(reth->dma_len);
-		ext += sizeof(*reth);
-	}
-	if (traits & ROCE_T_AETH) {
-		const struct roce_aeth *aeth = (const struct roce_aeth *)ext;
-
-		f->syndrome = aeth->syndrome;
-		f->msn = roce_load_be24(aeth->msn);
-		ext += sizeof(*aeth);
-	}
-	if (traits & ROCE_T_ATOMIC_ETH) {
-		const struct roce_atomic_eth *atomic = (const struct roce_atomic_eth *)ext;
-
-		f->va = roce_load_be64(atomic->va);
-		f->rkey = roce_load_be32(atomic->rkey);
-		f->swap_add = roce_load_be64(atomic->swap_add);
-		f->compare = roce_load_be64(atomic->compare);
-	}
-	if (traits & ROCE_T_ATOMIC_ACK)
-		f->swap_add = roce_load_be64(ext);
-	if (traits & ROCE_T_IMM)
-		f->imm = roce_load_be32(ext);
-}
-
 enum remu_drop
 roce_decode(const uint8_t *frame, size_t len, struct roce_packet *out)
 {
@@ -332,7 +298,7 @@ roce_decode(const uint8_t *frame, size_t len, struct roce_packet *out)
 		.dest_qpn = roce_load_be24(bth->dest_qpn),
 		.psn = roce_load_be24(bth->psn),
 	};
-	decode_extensions(rest.p + ROCE_BTH_LEN, out);
+	roce_decode_extensions(rest.p + ROCE_BTH_LEN, out);
 	out->payload = rest.p + op->header_len;
 	out->payload_len = body - pad;
 	out->icrc_span = (uint32_t)(rest.p - out->l3) + ib_len - ROCE_ICRC_LEN;

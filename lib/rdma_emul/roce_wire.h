@@ -29,6 +29,7 @@ enum {
 	ROCE_BTH_LEN = 12,
 	ROCE_ICRC_LEN = 4,
 	ROCE_L2L4_LEN = ROCE_ETH_LEN + ROCE_IPV4_LEN + ROCE_UDP_LEN, /* IPv4, no tag */
+	ROCE_HEAD_LEN = ROCE_L2L4_LEN + 8, /* ... and the BTH up to the queue pair's number */
 	ROCE_L2L4_MAX = ROCE_ETH_LEN + ROCE_VLAN_LEN + ROCE_IPV6_LEN + ROCE_UDP_LEN,
 	ROCE_HDR_MAX = ROCE_L2L4_MAX + 40, /* the longest is an atomic request */
 	ROCE_MIN_FRAME = 60,		   /* Ethernet minimum without the FCS */

@@ -76,12 +76,6 @@ sim_seal(uint8_t *frame, uint32_t len)
 		roce_store_le32(l3 + end - ROCE_ICRC_LEN, roce_icrc(l3, end - ROCE_ICRC_LEN));
 }
 
-static bool
-is_bootstrap(const struct roce_packet *pkt)
-{
-	return pkt->f.dest_qpn >= SIM_QPN && pkt->f.dest_qpn < SIM_QPN + SIM_NODES;
-}
-
 static void
 keep(struct sim_captured *list, uint32_t *n, const uint8_t *frame, uint32_t len)
 {
@@ -96,12 +90,12 @@ static void
 capture(struct sim_world *w, struct sim_way *way, const uint8_t *frame, uint32_t len,
 	const struct roce_packet *pkt)
 {
-	if (pkt->f.opcode == ROCE_WRITE_ONLY && is_bootstrap(pkt) && sim_chance(w, KEEP_WRITE))
+	if (pkt->f.opcode == ROCE_WRITE_ONLY && sim_is_bootstrap(pkt) && sim_chance(w, KEEP_WRITE))
 		keep(way->captured, &way->n_captured, frame, len);
-	else if (pkt->f.opcode == ROCE_WRITE_ONLY && !is_bootstrap(pkt) &&
+	else if (pkt->f.opcode == ROCE_WRITE_ONLY && !sim_is_bootstrap(pkt) &&
 		sim_chance(w, KEEP_WRITE))
 		keep(way->port_captured, &way->n_port_captured, frame, len);
-	else if (pkt->f.opcode == ROCE_READ_RESPONSE_ONLY && is_bootstrap(pkt) &&
+	else if (pkt->f.opcode == ROCE_READ_RESPONSE_ONLY && sim_is_bootstrap(pkt) &&
 		pkt->payload_len == CCM_RECORD_SIZE && sim_chance(w, KEEP_RECORD))
 		memcpy(way->records[way->n_records++ % SIM_CAPTURED], pkt->payload,
 			CCM_RECORD_SIZE);
@@ -136,13 +130,13 @@ void
 sim_faults_on_send(struct sim_world *w, uint32_t from, uint32_t to, uint8_t *frame, uint32_t len,
 	const struct roce_packet *pkt)
 {
-	struct sim_way *way = &w->ways[from][to];
+	struct sim_way *way = w->ways[from][to];
 	uint8_t now[CCM_RECORD_SIZE];
 	uint8_t *payload;
 	bool record;
 
 	capture(w, way, frame, len, pkt);
-	if (!is_bootstrap(pkt))
+	if (!sim_is_bootstrap(pkt))
 		return;
 	record = pkt->payload_len == CCM_RECORD_SIZE;
 	payload = frame + (len - ROCE_ICRC_LEN - CCM_RECORD_SIZE);
@@ -196,7 +190,7 @@ qpn_of(const struct sim_captured *c)
 static void
 stale_write(struct sim_world *w, uint32_t from, struct sim_node *to)
 {
-	const struct sim_way *way = &w->ways[from][to->index];
+	struct sim_way *way = w->ways[from][to->index];
 	const struct sim_captured *c;
 	const struct remu_qp *qp;
 
@@ -207,6 +201,7 @@ stale_write(struct sim_world *w, uint32_t from, struct sim_node *to)
 	if (qp == NULL)
 		return;
 	w->counts.stale_writes++;
+	sim_truth_rough(way);
 	inject(w, to, c, qp->resp.epsn);
 }
 
@@ -214,7 +209,7 @@ stale_write(struct sim_world *w, uint32_t from, struct sim_node *to)
 static void
 stale_port(struct sim_world *w, uint32_t from, struct sim_node *to)
 {
-	const struct sim_way *way = &w->ways[from][to->index];
+	struct sim_way *way = w->ways[from][to->index];
 	const struct sim_captured *c;
 	const struct remu_qp *qp;
 	const struct ccm_session *s;
@@ -231,6 +226,7 @@ stale_port(struct sim_world *w, uint32_t from, struct sim_node *to)
 		return;
 	qp = remu_qp_find(to->engine, qpn_of(c));
 	w->counts.stale_ports++;
+	sim_truth_rough(way);
 	inject(w, to, c, qp != NULL ? qp->resp.epsn : (uint32_t)sim_below(w, 1 << 24));
 }
 
@@ -238,15 +234,20 @@ static void
 set_weather(struct sim_world *w, uint32_t a, uint32_t b)
 {
 	struct link_config cfg = {.delay_ns = w->delay_ns};
+	struct sim_way *way = w->ways[a][b];
+	bool stormy = w->faulty && !sim_chance(w, LINK_PPM / 4);
 
-	if (w->faulty && !sim_chance(w, LINK_PPM / 4))
+	if (stormy)
 		link_swarm(sim_random(w), &cfg, w->verbose ? stdout : NULL);
 	/* Copies that come back after the world has ended would only fill the links. */
 	cfg.duplicate_max_ns = RTE_MIN(cfg.duplicate_max_ns, 300 * SIM_MS);
 	w->late_copies |= cfg.duplicate_max_ns > LATE_NS;
-	cfg.partition = w->ways[a][b].link.cfg.partition && w->faulty;
-	cfg.clog_until_ns = w->faulty ? w->ways[a][b].link.cfg.clog_until_ns : 0;
-	if (link_config(&w->ways[a][b].link, &cfg, w->now) != 0)
+	cfg.partition = way->link.cfg.partition && w->faulty;
+	cfg.clog_until_ns = w->faulty ? way->link.cfg.clog_until_ns : 0;
+	if (stormy || way->stormy)
+		sim_truth_rough(way);
+	way->stormy = stormy;
+	if (link_config(&way->link, &cfg, w->now) != 0)
 		sim_fail(w, "the link does not take its weather");
 }
 
@@ -317,6 +318,7 @@ draw_config(struct sim_world *w, struct sim_node_config *cfg)
 	cfg->path_mtu = (uint16_t)PICK(w, 256, 512, 1024);
 	cfg->features = sim_random(w);
 	draw_clients(w, cfg);
+	sim_boot_draw(w, &cfg->boot);
 	/* One draw per statement: the order within one is the compiler's choice. */
 	cfg->timing.beat_us = beat;
 	cfg->timing.dead_after_us = beat * (uint32_t)(3 + sim_below(w, 8));
@@ -365,6 +367,9 @@ start(struct sim_world *w, struct sim_node *n)
 static void
 end_faults(struct sim_world *w)
 {
+	for (uint32_t i = 0; i < w->n_nodes && sim_rates_any(w); i++)
+		for (uint32_t j = 0; j < w->nodes[i].n_in; j++)
+			sim_truth_rough(w->nodes[i].in[j]);
 	w->faulty = false;
 	w->n_plans = 0;
 	w->rates = (struct sim_rates){0};
@@ -373,6 +378,8 @@ end_faults(struct sim_world *w)
 
 		n->data_pause = RTE_MIN(n->data_pause, w->now);
 		n->control_pause = RTE_MIN(n->control_pause, w->now);
+		if (n->well_since != SIM_NEVER)
+			n->well_since = RTE_MIN(n->well_since, w->now);
 		start(w, n);
 		sim_node_link_report(w, n, true);
 		for (uint32_t j = 0; j < w->n_nodes; j++)
@@ -381,10 +388,22 @@ end_faults(struct sim_world *w)
 	}
 }
 
-static void
-cut(struct sim_world *w, uint32_t a, uint32_t b, bool on)
+void
+sim_faults_cut(struct sim_world *w, uint32_t a, uint32_t b, bool on)
 {
-	link_partition(&w->ways[a][b].link, on, w->now);
+	struct sim_way *way = w->ways[a][b];
+
+	link_partition(&way->link, on, w->now);
+	sim_truth_rough(way);
+}
+
+void
+sim_faults_pause(struct sim_node *n, uint64_t until, bool all)
+{
+	sim_truth_pause(n, until);
+	n->control_pause = RTE_MAX(n->control_pause, until);
+	if (all)
+		n->data_pause = RTE_MAX(n->data_pause, until);
 }
 
 static void
@@ -402,23 +421,21 @@ happen(struct sim_world *w, const struct sim_plan *plan)
 		sim_faults_add(w, until + 10 * SIM_MS, SIM_START, plan->a, 0);
 		break;
 	case SIM_PAUSE_ALL:
-		a->data_pause = until;
-		a->control_pause = until;
-		break;
 	case SIM_PAUSE_CONTROL:
-		a->control_pause = until;
+		sim_faults_pause(a, until, plan->kind == SIM_PAUSE_ALL);
 		break;
 	case SIM_CUT_BOTH:
-		cut(w, plan->b, plan->a, true);
-		cut(w, plan->a, plan->b, true);
+		sim_faults_cut(w, plan->b, plan->a, true);
+		sim_faults_cut(w, plan->a, plan->b, true);
 		sim_faults_add(w, until, SIM_HEAL, plan->a, plan->b);
 		break;
 	case SIM_CUT_ONE:
-		cut(w, plan->a, plan->b, true);
+		sim_faults_cut(w, plan->a, plan->b, true);
 		sim_faults_add(w, until, SIM_HEAL, plan->a, plan->b);
 		break;
 	case SIM_CLOG:
-		link_clog(&w->ways[plan->a][plan->b].link, until, w->now);
+		link_clog(&w->ways[plan->a][plan->b]->link, until, w->now);
+		sim_truth_rough(w->ways[plan->a][plan->b]);
 		break;
 	case SIM_LINK_REPORT:
 		sim_node_link_report(w, a, false);
@@ -440,8 +457,8 @@ happen(struct sim_world *w, const struct sim_plan *plan)
 		sim_node_link_report(w, a, true);
 		break;
 	case SIM_HEAL:
-		cut(w, plan->a, plan->b, false);
-		cut(w, plan->b, plan->a, false);
+		sim_faults_cut(w, plan->a, plan->b, false);
+		sim_faults_cut(w, plan->b, plan->a, false);
 		break;
 	case SIM_END_FAULTS:
 		end_faults(w);

@@ -87,7 +87,7 @@ run(int mode, struct sim_options *opt, const char *trace)
 		fprintf(stderr, "sim: EAL does not start\n");
 		return 2;
 	}
-	w = sim_world_new();
+	w = sim_world_new(SIM_ATTEMPTS);
 	w->strict_late = opt->strict_late;
 	sim_trace_signals();
 	if (trace != NULL && pcap_writer_open(trace, &w->pcap) != 0) {

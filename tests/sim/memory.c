@@ -51,11 +51,16 @@ sim_memory_forbid(bool forbid)
 void
 sim_arena_init(struct sim_arena *arena, size_t size)
 {
+	bool known = arena->base != NULL;
+
+	__real_free(arena->base);
 	*arena = (struct sim_arena){.size = size};
-	if (posix_memalign((void **)&arena->base, 4096, size) != 0 || n_arenas == ARENAS_MAX)
+	if (posix_memalign((void **)&arena->base, 4096, size) != 0 ||
+		(!known && n_arenas == ARENAS_MAX))
 		sim_fail(NULL, "no memory for an arena");
 	memset(arena->base, 0, size);
-	arenas[n_arenas++] = arena;
+	if (!known)
+		arenas[n_arenas++] = arena;
 }
 
 void

@@ -72,8 +72,8 @@ make_engine(struct sim_world *w, struct sim_node *n)
 {
 	struct remu_engine_config cfg = {
 		.pool = w->pool,
-		.mac = {2, 0, 0, 0, 0, (uint8_t)(n->index + 1)},
-		.gid = roce_gid_ipv4(0xc0000200u + n->index + 1),
+		.mac = {2, 0, 0, 0, 0, (uint8_t)(n->place + 1)},
+		.gid = roce_gid_ipv4(0xc0000200u + n->place + 1),
 		.n_engines = 1,
 		.sq_depth = SQ_DEPTH,
 		.window = n->cfg.window,
@@ -94,7 +94,7 @@ static struct ccm_config
 manager_config(const struct sim_node *n)
 {
 	struct ccm_config cfg = {
-		.node_id = (uint16_t)(n->index + 1),
+		.node_id = n->cfg.id != 0 ? n->cfg.id : (uint16_t)(n->index + 1),
 		.role = n->index & 1 ? CCM_ROLE_APPLICATION : CCM_ROLE_STORAGE,
 		.name = "node",
 		.path_mtu = n->cfg.path_mtu,
@@ -109,14 +109,14 @@ manager_config(const struct sim_node *n)
 
 	snprintf(cfg.cluster, sizeof(cfg.cluster), "%s", n->cfg.foreign ? "other" : "lab");
 	for (uint32_t p = 0; p < n->n_peers; p++) {
-		uint32_t other = p < n->index ? p : p + 1;
+		uint32_t place = n->peers[p].place;
 
 		cfg.partners[p] = (struct ccm_partner_config){
-			.id = (uint16_t)(other + 1),
-			.mac = {2, 0, 0, 0, 0, (uint8_t)(other + 1)},
-			.ip = 0xc0000200u + other + 1,
-			.qpn = SIM_QPN + other,
-			.remote_qpn = SIM_QPN + n->index,
+			.id = n->peers[p].id,
+			.mac = {2, 0, 0, 0, 0, (uint8_t)(place + 1)},
+			.ip = 0xc0000200u + place + 1,
+			.qpn = SIM_QPN + place,
+			.remote_qpn = SIM_QPN + n->place,
 			.va = SIM_VA,
 			.rkey = 0xc0de0001,
 		};
@@ -177,6 +177,7 @@ sim_node_boot(struct sim_world *w, struct sim_node *n, const struct sim_node_con
 		cfg->foreign ? ", other cluster" : "");
 	sim_mix(w, n->index + 1);
 	sim_oracle_boot(w, n);
+	sim_boot_start(w, n);
 }
 
 void
@@ -238,6 +239,7 @@ sim_node_stop(struct sim_world *w, struct sim_node *n)
 	if (!n->running || n->stopping || !has_control(w, n))
 		return;
 	n->stopping = true;
+	sim_truth_gone(n);
 	sim_log(w, "node %u stops", n->index);
 	ccm_stop(n->ccm, sim_node_local(n, w->now));
 	sim_oracle_after_control(w, n, sim_node_local(n, w->now));
@@ -252,6 +254,8 @@ sim_node_link_report(struct sim_world *w, struct sim_node *n, bool up)
 	if (!n->running || !has_control(w, n))
 		return;
 	sim_log(w, "node %u: link %s", n->index, up ? "up" : "down");
+	n->report_at = w->now;
+	n->link_down = !up;
 	n->ccm->now_ns = sim_node_local(n, w->now);
 	ccm_link_report(n->ccm, up);
 	sim_oracle_after_control(w, n, sim_node_local(n, w->now));
@@ -324,6 +328,8 @@ control_turn(struct sim_world *w, struct sim_node *n)
 	uint64_t local = sim_node_local(n, w->now), next;
 
 	n->control_at = SIM_NEVER;
+	if (n->boot_next <= local)
+		sim_boot_turn(w, n, local);
 	sim_oracle_before_control(w, n, local);
 	ccm_poll(n->ccm, local);
 	if (!w->fast)
@@ -336,6 +342,8 @@ control_turn(struct sim_world *w, struct sim_node *n)
 		next = sim_node_world_time(n, next);
 		wake(&n->control_at, next > w->now ? next : w->now + LOOK_AGAIN_NS);
 	}
+	if (n->boot_next != SIM_NEVER)
+		wake(&n->control_at, sim_node_world_time(n, n->boot_next));
 	if (!w->fast)
 		wake(&n->control_at, sim_traffic_next(n));
 	if (rte_ring_count(n->channel->up) != 0)

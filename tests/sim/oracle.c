@@ -42,7 +42,7 @@ attempt_now(struct sim_world *w, const struct sim_peer *peer)
 static uint32_t
 slot_of(const struct sim_world *w, uint64_t nonce, bool *found)
 {
-	uint32_t mask = 2 * SIM_ATTEMPTS - 1, i = (uint32_t)(nonce >> 32) & mask;
+	uint32_t mask = 2 * w->attempts_max - 1, i = (uint32_t)(nonce >> 32) & mask;
 
 	*found = false;
 	while (w->attempt_of[i].epoch == w->epoch) {
@@ -71,7 +71,7 @@ begin_attempt(struct sim_world *w, struct sim_node *n, uint32_t p, uint64_t nonc
 	bool found;
 	uint32_t i = slot_of(w, nonce, &found);
 
-	SIM_CHECK(w, index < SIM_ATTEMPTS, "attempts without end");
+	SIM_CHECK(w, index < w->attempts_max, "attempts without end");
 	SIM_CHECK(w, nonce != 0 && !found, "node %u: nonce %016lx is used again", n->index,
 		(unsigned long)nonce);
 	w->attempt_of[i].epoch = w->epoch;
@@ -92,12 +92,12 @@ sim_oracle_boot(struct sim_world *w, struct sim_node *n)
 	for (uint32_t p = 0; p < n->n_peers; p++) {
 		struct sim_peer *peer = &n->peers[p];
 
-		peer->other = (uint8_t)(p < n->index ? p : p + 1);
 		peer->state = CCM_DOWN;
 		peer->seen_key = peer->slot_key = 0;
 		peer->theirs_crc = 0;
 		peer->theirs_echo = 0;
-		peer->evidence = peer->excused = peer->stall = peer->tick_at = peer->bound_at = 0;
+		peer->evidence = peer->excused = peer->stall = peer->tick_at = 0;
+		peer->bound_at = peer->bound_excused = 0;
 		peer->seen_beat = peer->seen_nonce = 0;
 		peer->n_ports = 0;
 		peer->ups = peer->downs = 0;
@@ -107,6 +107,7 @@ sim_oracle_boot(struct sim_world *w, struct sim_node *n)
 			peer->ports[i].up = peer->ports[i].lent = peer->ports[i].poisoned = false;
 		begin_attempt(w, n, p, sim_ccm_peer(n, p)->session.nonce);
 	}
+	sim_truth_boot(w, n);
 }
 
 void
@@ -117,6 +118,7 @@ sim_oracle_crash(struct sim_world *w, struct sim_node *n)
 		w->counts.records_bad += sim_ccm_peer(n, p)->session.n_records_bad;
 		w->counts.beats += sim_ccm_peer(n, p)->session.n_beats;
 	}
+	sim_truth_gone(n);
 }
 
 static uint64_t
@@ -132,37 +134,59 @@ hash_record(const uint8_t *image)
 	return h;
 }
 
-static uint32_t
-record_place(const struct sim_world *w, uint64_t hash)
+static struct sim_record_place *
+record_place(const struct sim_world *w, uint32_t table, uint64_t hash)
 {
+	struct sim_record_place *list = w->records[table];
 	uint32_t i = (uint32_t)hash & (SIM_RECORDS - 1);
 
-	while (w->records[i].epoch == w->epoch && w->records[i].hash != hash)
+	while (list[i].epoch == w->epoch && list[i].hash != hash)
 		i = (i + 1) & (SIM_RECORDS - 1);
-	return i;
+	return &list[i];
 }
 
 static bool
 was_sent(const struct sim_world *w, const uint8_t *image)
 {
-	return w->records[record_place(w, hash_record(image))].epoch == w->epoch;
+	uint64_t hash = hash_record(image);
+
+	return record_place(w, 0, hash)->epoch == w->epoch ||
+		(w->forgetful && record_place(w, 1, hash)->epoch == w->epoch);
+}
+
+/* Remember as many again, and forget those before. */
+static void
+turn_page(struct sim_world *w)
+{
+	struct sim_record_place *list = w->records[1];
+
+	SIM_CHECK(w, w->forgetful, "records without end");
+	memset(list, 0, SIM_RECORDS * sizeof(*list));
+	w->records[1] = w->records[0];
+	w->records[0] = list;
+	w->n_records = 0;
 }
 
 void
-sim_oracle_on_send(struct sim_world *w, const struct roce_packet *pkt)
+sim_oracle_on_send(struct sim_world *w, struct sim_node *from, uint32_t to,
+	const struct roce_packet *pkt)
 {
+	struct sim_record_place *place;
 	uint64_t hash;
-	uint32_t i;
+
+	if (pkt->f.opcode == ROCE_READ_REQUEST || (pkt->op->traits & ROCE_T_WRITE))
+		if (sim_is_bootstrap(pkt))
+			from->peers[sim_peer_index(from, to)].asked = sim_node_local(from, w->now);
 
 	if (pkt->payload_len != CCM_RECORD_SIZE ||
 		(pkt->f.opcode != ROCE_READ_RESPONSE_ONLY && pkt->f.opcode != ROCE_WRITE_ONLY))
 		return;
-	SIM_CHECK(w, w->n_records < SIM_RECORDS * 3 / 4, "records without end");
+	if (w->n_records >= SIM_RECORDS * 3 / 4)
+		turn_page(w);
 	hash = hash_record(pkt->payload);
-	i = record_place(w, hash);
-	w->n_records += w->records[i].epoch != w->epoch;
-	w->records[i].hash = hash;
-	w->records[i].epoch = w->epoch;
+	place = record_place(w, 0, hash);
+	w->n_records += place->epoch != w->epoch;
+	*place = (struct sim_record_place){hash, w->epoch};
 }
 
 /* The record that was READ, as it stands in the buffer where READs go. */
@@ -307,6 +331,7 @@ on_down(struct sim_world *w, struct sim_node *n, uint32_t p, const struct ccm_ev
 			ev->reason == CCM_REASON_PARTNER_LEAVING,
 		"node %u gives up (%s) after the faults have ended and all were up", n->index,
 		ccm_reason_name(ev->reason));
+	sim_truth_check_down(w, n, p, ev->reason);
 	/* R10: the time that we were late ourselves does not count. */
 	if (!w->fast &&
 		(ev->reason == CCM_REASON_NO_ANSWER || ev->reason == CCM_REASON_PARTNER_HUNG))
@@ -324,11 +349,13 @@ sim_oracle_on_event(void *ctx, const struct ccm_event *ev)
 {
 	struct sim_node *n = ctx;
 	struct sim_world *w = n->world;
-	uint32_t p = sim_peer_index(n, ev->partner_id - 1u);
+	uint32_t p = n->peer_of_id[ev->partner_id];
 	struct sim_peer *peer = &n->peers[p];
 	struct sim_attempt *old = attempt_now(w, peer);
 	bool renewed = ev->nonce != old->nonce;
 
+	if (ev->kind == CCM_EVENT_VERDICT && !w->fast)
+		sim_truth_on_verdict(w, n, p, ev);
 	if (ev->kind != CCM_EVENT_STATE)
 		return;
 	sim_log(w, "node %u, partner %u: %s -> %s (%s), nonce %016lx, bound %016lx", n->index,
@@ -361,7 +388,7 @@ sim_oracle_on_event(void *ctx, const struct ccm_event *ev)
 		return;
 	old = attempt_now(w, peer);
 	if (ev->to == CCM_BOUND) {
-		peer->bound_at = ev->time_ns;
+		peer->bound_at = peer->bound_excused = ev->time_ns;
 		on_bound(w, n, p);
 	}
 	if (ev->to == CCM_PORTS)
@@ -379,6 +406,15 @@ key_of(const struct ccm_record *rec)
 	return rec->nonce == 0 ? 0 : (rec->nonce ^ rec->seq * 0x9e3779b97f4a7c15) | 1;
 }
 
+/* Who had been silent for too long when we last looked stays so: an accusation is not taken back. */
+static void
+excuse(const struct sim_node *n, uint64_t *since, uint64_t late, bool whole, uint64_t local)
+{
+	if (n->turned > *since + n->cfg.timing.dead_after_us * SIM_US)
+		return;
+	*since = whole ? local : RTE_MIN(local, *since + late);
+}
+
 /*
  * Before the manager looks at the time: was this turn late? Then the detection time begins anew, or
  * at least stood still for so long. That it begins anew after each of many stalls is not asked for.
@@ -394,20 +430,25 @@ sim_oracle_before_control(struct sim_world *w, struct sim_node *n, uint64_t loca
 	for (uint32_t p = 0; p < n->n_peers; p++) {
 		struct sim_peer *peer = &n->peers[p];
 		uint64_t late = local - peer->tick_at;
+		bool whole;
 
+		sim_truth_before(w, n, p, local);
 		if (peer->state == CCM_DOWN) {
 			peer->tick_at = local + beat; /* if it starts in this turn */
 			continue;
 		}
 		if (local < peer->tick_at)
 			continue;
-		peer->excused = RTE_MIN(local, peer->excused + late);
-		if (late > beat && (peer->stall == 0 || local - peer->stall > STALLS_APART * dead))
-			peer->excused = local;
+		whole = late > beat &&
+			(peer->stall == 0 || local - peer->stall > STALLS_APART * dead);
+		excuse(n, &peer->excused, late, whole, local);
+		excuse(n, &peer->waited, late, whole, local);
+		excuse(n, &peer->bound_excused, late, whole, local);
 		if (late > beat)
 			peer->stall = local;
 		peer->tick_at = local + beat;
 	}
+	n->turned = local;
 }
 
 /* Records that were taken in are among those that were sent, bit by bit. */
@@ -575,6 +616,7 @@ sim_oracle_after_control(struct sim_world *w, struct sim_node *n, uint64_t local
 		check_records(w, n, p, local);
 		check_directory(w, n, p);
 		check_session(w, n, p, local);
+		sim_truth_after(w, n, p, local);
 	}
 	check_objects(w, n);
 }
@@ -629,10 +671,20 @@ sim_oracle_before_frame(const struct sim_node *n, const struct rte_mbuf *m,
 	arrival->epsn = arrival->qp->resp.epsn;
 	arrival->synced = arrival->qp->resp.synced;
 	arrival->is_write = pkt.op->traits & ROCE_T_WRITE;
+	arrival->opcode = pkt.f.opcode;
+	arrival->is_response = !arrival->is_write && pkt.f.opcode != ROCE_READ_REQUEST;
 	arrival->bootstrap = arrival->qp->flags & REMU_QP_BOOTSTRAP;
 	arrival->due = arrival->synced && arrival->psn == arrival->epsn;
 	if (arrival->is_write && arrival->bootstrap && !arrival->due)
 		arrival->slot = hash_record(peer_of_qp(n, arrival->qp)->slot);
+}
+
+static void
+heard(struct sim_peer *peer, const struct sim_arrival *arrival, uint64_t local)
+{
+	peer->heard = local;
+	if (arrival->opcode == ROCE_READ_RESPONSE_ONLY)
+		peer->arrived = peer->waited = local;
 }
 
 /* WRITEs obey strict rules: carried out at the expected PSN only, and once (R8). */
@@ -641,7 +693,11 @@ sim_oracle_after_frame(struct sim_world *w, struct sim_node *n, const struct sim
 {
 	const struct remu_qp *qp = arrival->qp;
 
-	if (qp == NULL || !arrival->is_write)
+	if (qp == NULL)
+		return;
+	if (arrival->is_response && arrival->bootstrap)
+		heard(&n->peers[(qp->pd >> 16) - 1], arrival, sim_node_local(n, w->now));
+	if (!arrival->is_write)
 		return;
 	if (arrival->bootstrap) {
 		SIM_CHECK(w,

@@ -29,7 +29,7 @@ start_pair(struct sim_world *w, uint64_t seed, uint64_t offset_ns, bool fast)
 {
 	struct sim_node_config cfg;
 
-	sim_world_reset(w, seed, 2, DELAY_NS);
+	sim_world_reset(w, seed, SIM_MESH, 2, DELAY_NS);
 	w->exact = true;
 	w->fast = fast;
 	sim_node_default(&cfg);
@@ -280,10 +280,12 @@ sim_run_drops(struct sim_world *w, const struct sim_options *opt, bool pairs)
 static uint64_t
 time_to_up(struct sim_world *w, uint64_t offset_ns, const uint64_t *lost)
 {
-	const struct sim_peer *a = &w->nodes[0].peers[0], *b = &w->nodes[1].peers[0];
 	uint64_t took, limit = RTTS_TO_UP * RTT_NS;
+	const struct sim_peer *a, *b;
 
 	start_pair(w, 1, offset_ns, false);
+	a = &w->nodes[0].peers[0];
+	b = &w->nodes[1].peers[0];
 	if (lost != NULL) {
 		w->lost[w->n_lost++] = *lost;
 		limit += RTTS_PER_LOSS * RTT_NS + w->nodes[0].cfg.timing.retry_us * SIM_US;
@@ -324,23 +326,38 @@ sim_run_rtt(struct sim_world *w, const struct sim_options *opt)
 	return 0;
 }
 
+/*
+ * A node dies, or its control core stands still: until its partner has given the session up and said
+ * what has happened, and that somebody should take over.
+ */
 static uint64_t
-detect_crash(struct sim_world *w, uint64_t seed)
+detect(struct sim_world *w, uint64_t seed, bool hang)
 {
-	uint64_t crashed;
+	enum ccm_verdict due = hang ? CCM_VERDICT_HUNG : CCM_VERDICT_UNREACHABLE;
+	struct sim_node *victim;
+	const struct sim_peer *peer;
+	uint64_t start, took;
 
 	start_pair(w, seed, 0, false);
+	victim = &w->nodes[seed & 1];
+	peer = &w->nodes[~seed & 1].peers[0];
 	run_until_up(w);
 	sim_world_run(w, 5 * SIM_MS + sim_below(w, 5 * SIM_MS));
-	crashed = w->now;
-	sim_node_crash(w, &w->nodes[seed & 1]);
-	while (w->nodes[~seed & 1].peers[0].state == CCM_UP)
+	start = w->now;
+	if (hang)
+		sim_faults_pause(victim, start + UP_LIMIT_MS * SIM_MS, false);
+	else
+		sim_node_crash(w, victim);
+	while (peer->state == CCM_UP || peer->advice == CCM_ADVICE_KEEP)
 		sim_world_step(w, SIM_NEVER);
-	crashed = w->now - crashed;
-	SIM_CHECK(w, crashed <= DETECT_LIMIT_US * SIM_US, "a crash is told after %lu us",
-		(unsigned long)(crashed / SIM_US));
+	took = w->now - start;
+	SIM_CHECK(w, peer->verdict == due && peer->advice == CCM_ADVICE_TAKE_OVER,
+		"a node that %s is called %s", hang ? "hangs" : "is dead",
+		ccm_verdict_name(peer->verdict));
+	SIM_CHECK(w, took <= DETECT_LIMIT_US * SIM_US, "it takes %lu us to see that a node %s",
+		(unsigned long)(took / SIM_US), hang ? "hangs" : "is dead");
 	sim_world_end(w);
-	return crashed;
+	return took;
 }
 
 int
@@ -348,12 +365,14 @@ sim_run_detect(struct sim_world *w, const struct sim_options *opt)
 {
 	const struct link_config lossy = {.delay_ns = DELAY_NS, .loss_ppm = DETECT_LOSS_PPM};
 	uint64_t beats = opt->seeds != 0 ? opt->seeds : DETECT_BEATS;
-	uint64_t slowest = 0, longest = 0;
+	uint64_t slowest = 0, slowest_hang = 0, longest = 0;
 	const struct sim_peer *a, *b;
 
 	w->verbose = opt->verbose;
-	for (uint64_t seed = 1; seed <= DETECT_CRASHES; seed++)
-		slowest = RTE_MAX(slowest, detect_crash(w, seed));
+	for (uint64_t seed = 1; seed <= DETECT_CRASHES; seed++) {
+		slowest = RTE_MAX(slowest, detect(w, seed, false));
+		slowest_hang = RTE_MAX(slowest_hang, detect(w, seed, true));
+	}
 	start_pair(w, 1, 0, true);
 	run_until_up(w);
 	sim_world_set_links(w, &lossy);
@@ -369,9 +388,9 @@ sim_run_detect(struct sim_world *w, const struct sim_options *opt)
 	SIM_CHECK(w, a->downs == 0 && b->downs == 0, "a session has ended without reason");
 	w->settled = false;
 	sim_world_end(w);
-	printf("detect: %d crashes told within %.3f ms; %lu beats at %d %% loss, longest silence "
-	       "%.3f ms, no false alarm\n",
-		DETECT_CRASHES, (double)slowest / 1e6, (unsigned long)beats,
-		DETECT_LOSS_PPM / (LINK_PPM / 100), (double)longest / 1e6);
+	printf("detect: %d crashes told within %.3f ms, as many hangs within %.3f ms; %lu beats at "
+	       "%d %% loss, longest silence %.3f ms, no false alarm\n",
+		DETECT_CRASHES, (double)slowest / 1e6, (double)slowest_hang / 1e6,
+		(unsigned long)beats, DETECT_LOSS_PPM / (LINK_PPM / 100), (double)longest / 1e6);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum {
+	NODES_MAX = 5,
 	STOP_LIMIT_MS = 600, /* a node waits at most half a second for its partners to see it */
 };
 
@@ -33,6 +34,8 @@ is_settled(const struct sim_world *w, uint32_t a, uint32_t b)
 	enum ccm_reason refusal = sim_oracle_refusal(n, o);
 	const struct ccm_session *s;
 
+	if (!sim_truth_settled(w, n, sim_peer_index(n, b)))
+		return false;
 	if (refusal == CCM_REASON_NONE)
 		return sim_both_up(w, a, b);
 	s = &sim_ccm_peer(n, sim_peer_index(n, b))->session;
@@ -60,8 +63,9 @@ fail_unsettled(struct sim_world *w)
 			if (a == b || (is_settled(w, a, b)))
 				continue;
 			s = &sim_ccm_peer(n, sim_peer_index(n, b))->session;
-			sim_fail(w, "node %u is %s (%s) with node %u, long after the faults", a,
-				ccm_state_name(s->state), ccm_reason_name(s->reason), b);
+			sim_fail(w, "node %u is %s (%s, %s) with node %u, long after the faults", a,
+				ccm_state_name(s->state), ccm_reason_name(s->reason),
+				ccm_verdict_name(n->peers[sim_peer_index(n, b)].verdict), b);
 		}
 	sim_fail(w, "sessions come and go, long after the faults");
 }
@@ -139,11 +143,11 @@ one_seed(struct sim_world *w, uint64_t seed)
 	uint32_t n_nodes = 2;
 	uint64_t delay;
 
-	sim_world_reset(w, seed, n_nodes, 1000);
+	sim_world_reset(w, seed, SIM_MESH, n_nodes, 1000);
 	if (sim_chance(w, LINK_PPM / 8))
-		n_nodes = 3 + (uint32_t)sim_below(w, SIM_NODES - 2);
+		n_nodes = 3 + (uint32_t)sim_below(w, NODES_MAX - 2);
 	delay = (uint64_t)1000 << sim_below(w, 8);
-	sim_world_reset(w, seed, n_nodes, delay);
+	sim_world_reset(w, seed, SIM_MESH, n_nodes, delay);
 	sim_log(w, "seed %lu: %u nodes, %lu ns one way", (unsigned long)seed, n_nodes,
 		(unsigned long)delay);
 	sim_faults_draw(w);

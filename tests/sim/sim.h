@@ -9,6 +9,8 @@
  *   node.c        boot, crash and the turns of a node; its clients
  *   traffic.c     what clients write to each other, and what must be found of it
  *   oracle.c      what must be true after every event, held against what has really happened
+ *   truth.c       how nodes and wires really are, and so what may be said of a partner
+ *   boot.c        how far nodes have booted
  *   faults.c      what goes wrong, by the seed
  *   memory.c      memory of the nodes, and nobody allocates in the loop
  *   trace.c       failures, the event log and the capture
@@ -29,21 +31,22 @@
 #include <stdio.h>
 
 enum {
-	SIM_NODES = 5,
-	SIM_PEERS = SIM_NODES - 1,
+	SIM_NODES = 1 + CCM_MAX_PARTNERS,
 	SIM_CLIENTS = 3,
 	SIM_PORTS = 9,	 /* of one session at most */
 	SIM_AREA = 2048, /* bytes that a client writes in each port's memory */
 	SIM_BLOCK = 32,	 /* bytes of a stamp */
 	SIM_BLOCKS = SIM_AREA / SIM_BLOCK,
-	SIM_FRAME_MAX = 1184, /* a WRITE of 1024 bytes and its headers */
-	SIM_RX_RING = 64,     /* frames that wait for a data core that stands still */
-	SIM_ATTEMPTS = 8192,  /* nonces of a world at most; power of two */
-	SIM_RECORDS = 65536,  /* records sent in a world at most; power of two */
-	SIM_PLANS = 64,	      /* faults that are to come */
-	SIM_MARKS = 64,	      /* packets to lose, events to crash at */
-	SIM_CAPTURED = 32,    /* frames kept to be sent again */
-	SIM_QPN = 0x100,      /* bootstrap queue pair for partner i is this plus i */
+	SIM_FRAME_MAX = 1184,  /* a WRITE of 1024 bytes and its headers */
+	SIM_RX_RING = 64,      /* frames that wait for a data core that stands still */
+	SIM_ATTEMPTS = 8192,   /* nonces of a world at most; power of two */
+	SIM_RECORDS = 65536,   /* records sent that are remembered at most; power of two */
+	SIM_PLANS = 128,       /* faults that are to come */
+	SIM_MARKS = 64,	       /* packets to lose, events to crash at */
+	SIM_CAPTURED = 32,     /* frames kept to be sent again */
+	SIM_STAGES = 4,	       /* of booting */
+	SIM_BOOT_CHANGES = 64, /* that are remembered; power of two */
+	SIM_QPN = 0x100,       /* bootstrap queue pair for partner i is this plus i */
 	SIM_VA = 0x100000,
 };
 
@@ -54,8 +57,22 @@ enum {
 struct sim_world;
 struct pcap_writer;
 
+/* How a node boots: stage by stage, each with so many steps of progress. */
+struct sim_boot_script {
+	uint32_t n; /* stages; it has booted when it is in the last. 0: it tells nothing */
+	struct {
+		uint32_t budget_ms;
+		uint32_t steps;
+		uint64_t step_ns; /* from one to the next */
+	} stages[SIM_STAGES];
+	uint32_t stall_stage; /* it stands still in this one, from 1; 0: in none, */
+	uint32_t stall_step;  /* after that much progress, */
+	uint64_t stall_ns;    /* for that long; SIM_NEVER: for good */
+};
+
 /* What a node is started with; may be another at each start. */
 struct sim_node_config {
+	uint16_t id; /* 0: its index plus one */
 	uint16_t version_min, version_max;
 	uint16_t path_mtu;
 	bool foreign; /* of another cluster */
@@ -68,6 +85,7 @@ struct sim_node_config {
 	uint32_t control_lag_ns; /* news reach the control core up to that late */
 	uint32_t data_lag_ns;
 	uint64_t features;
+	struct sim_boot_script boot;
 	uint64_t traffic_ns; /* pause between two exchanges on a port; 0: no traffic */
 };
 
@@ -90,18 +108,28 @@ struct sim_port {
 
 /* What has been seen of one session, beside what it believes itself. */
 struct sim_peer {
-	uint8_t other;		     /* index of the partner node */
+	uint8_t other;		     /* index of the partner node; of several, the first */
+	uint8_t place;		     /* its MAC address, IP address and queue pair */
+	uint16_t id;		     /* that it is to have */
 	uint8_t state;		     /* enum ccm_state, as the events tell */
 	uint32_t attempt;	     /* index of the current one */
 	uint64_t seen_key, slot_key; /* of the records last taken in */
 	uint64_t seen_beat, seen_nonce;
-	uint64_t bound_at; /* own time */
+	uint64_t bound_at, bound_excused; /* own time; the latter as below */
 	uint32_t theirs_crc;
 	uint64_t theirs_echo;
 	uint64_t evidence; /* own time: the partner's beat was seen to move */
 	uint64_t tick_at;  /* own time: when the own beat is due next */
 	uint64_t excused;  /* own time: evidence, and later by what we were late ourselves */
-	uint64_t stall;	   /* own time: end of the last time that we were late ourselves */
+	uint64_t arrived; /* own time: an answer to a READ came in, whatever it says; 0: none yet */
+	uint64_t waited;  /* own time: the former, and later by what we were late ourselves */
+	uint64_t stall;	  /* own time: end of the last time that we were late ourselves */
+	uint64_t asked;	  /* own time: our last request went out; 0: none yet */
+	uint64_t heard;	  /* own time: anything in answer to one came in; 0: nothing yet */
+	uint64_t judged, judged_before;	 /* own time: this verdict began, and the one before */
+	uint8_t verdict, verdict_before; /* enum ccm_verdict */
+	uint8_t advice;			 /* enum ccm_advice, as clients have been told */
+	uint8_t advised;		 /* clients that have been told it */
 	bool told_up[SIM_CLIENTS];
 	uint32_t ups, downs;
 	uint32_t n_ports;
@@ -118,8 +146,18 @@ struct sim_arena {
 	uint32_t live; /* allocated and not freed */
 };
 
+/* A stage or progress that a node has told. */
+struct sim_boot_change {
+	uint64_t at; /* world time */
+	uint32_t incarnation;
+	int32_t clock_ppm; /* of that life */
+	uint32_t progress;
+	uint16_t stage;
+};
+
 struct sim_node {
 	uint32_t index;
+	uint32_t place; /* tells its MAC address, IP address and queue pairs; mostly its index */
 	bool running;
 	bool stopping;
 	uint32_t incarnation;
@@ -134,10 +172,22 @@ struct sim_node {
 	uint64_t start_world, start_local;  /* own time = local + (1 + ppm) * (now - world) */
 	uint64_t data_at, control_at;	    /* world time of the next turns */
 	uint64_t data_pause, control_pause; /* world time: no turn before */
+	uint64_t well_since; /* world time, to come while it stands still; SIM_NEVER: it is not */
+	uint64_t report_at;  /* world time of the last link report */
+	bool link_down;	     /* so it has been told */
+	uint64_t turned;     /* own time: last turn of the control core */
+	uint16_t boot_stage;
+	uint32_t boot_progress;
+	uint64_t boot_next; /* own time of the next step */
+	uint32_t n_boot;    /* changes, ever */
+	struct sim_boot_change boot[SIM_BOOT_CHANGES];
 	uint32_t n_waiting;
 	struct rte_mbuf *waiting[SIM_RX_RING];
-	uint32_t n_peers;
-	struct sim_peer peers[SIM_PEERS];
+	uint32_t n_peers, peers_room;
+	struct sim_peer *peers;
+	uint8_t peer_of_node[SIM_NODES], peer_of_id[SIM_NODES + 1]; /* index in peers */
+	uint32_t n_in;
+	struct sim_way *in[SIM_NODES]; /* that lead here */
 	struct sim_world *world;
 };
 
@@ -154,6 +204,16 @@ struct sim_attempt {
 	uint8_t peak; /* furthest state reached */
 	uint8_t n_ports;
 	uint32_t qpn[SIM_PORTS], rkey[SIM_PORTS];
+};
+
+/* Hash tables: where an attempt is, and which records there have been. */
+struct sim_attempt_place {
+	uint32_t epoch, index;
+};
+
+struct sim_record_place {
+	uint64_t hash;
+	uint32_t epoch;
 };
 
 enum sim_fault {
@@ -189,7 +249,10 @@ struct sim_captured {
 /* One direction between two nodes. */
 struct sim_way {
 	struct link link;
-	uint32_t n_captured;	  /* ever */
+	bool open;	       /* it is part of this world */
+	bool stormy;	       /* the link model does something to frames */
+	uint64_t smooth_since; /* world time: nothing has happened to frames; SIM_NEVER: it has */
+	uint32_t n_captured;   /* ever */
 	uint32_t n_port_captured; /* ever */
 	uint8_t last_record[CCM_RECORD_SIZE];
 	bool has_record;
@@ -214,6 +277,19 @@ struct sim_counts {
 	uint64_t beats;
 };
 
+/* Who is whose partner. */
+enum sim_shape {
+	SIM_MESH,   /* everybody everybody's */
+	SIM_STAR,   /* node 0 all others' */
+	SIM_RIVALS, /* node 0 all others', but these all are at one place */
+};
+
+/* Who gets a frame for a place that several nodes claim. */
+enum sim_wiring {
+	SIM_WIRING_HUB,	   /* all of them */
+	SIM_WIRING_SWITCH, /* who has sent last; all before the first has */
+};
+
 struct sim_world {
 	uint64_t seed;
 	uint64_t rng;
@@ -222,6 +298,9 @@ struct sim_world {
 	uint64_t n_packets; /* sent */
 	uint64_t hash;	    /* over everything that happens */
 	uint32_t n_nodes;
+	enum sim_shape shape;
+	enum sim_wiring wiring;
+	uint32_t learned; /* node that has sent last from the place that several claim; 0: none */
 	uint64_t delay_ns;
 	bool exact;	  /* nothing happens by chance */
 	bool fast;	  /* the oracle looks at nothing but the events */
@@ -235,21 +314,17 @@ struct sim_world {
 	uint32_t n_plans;
 	struct sim_plan plans[SIM_PLANS];
 	uint32_t n_lost;
-	uint64_t lost[SIM_MARKS]; /* packets by number */
-	uint32_t n_attempts;
-	struct sim_attempt attempts[SIM_ATTEMPTS];
-	uint32_t epoch; /* of the two tables below */
-	struct {
-		uint32_t epoch, index;
-	} attempt_of[2 * SIM_ATTEMPTS];
-	struct {
-		uint64_t hash;
-		uint32_t epoch;
-	} records[SIM_RECORDS];
-	uint32_t n_records;
+	uint64_t lost[SIM_MARKS];	   /* packets by number */
+	uint32_t n_attempts, attempts_max; /* the latter is a power of two */
+	struct sim_attempt *attempts;
+	uint32_t epoch;			      /* of the tables below */
+	struct sim_attempt_place *attempt_of; /* twice as many as attempts */
+	bool forgetful;			      /* of records sent long ago */
+	uint32_t n_records;		      /* in the first of the two tables */
+	struct sim_record_place *records[2];
 	struct sim_counts counts;
 	struct sim_node nodes[SIM_NODES];
-	struct sim_way ways[SIM_NODES][SIM_NODES];
+	struct sim_way *ways[SIM_NODES][SIM_NODES]; /* made when first needed */
 	struct link_pool frames;
 	struct rte_mempool *pool;
 	struct pcap_writer *pcap;
@@ -262,6 +337,7 @@ struct sim_world {
 void sim_memory_use(struct sim_arena *arena);
 /* From now on allocating is a failure. */
 void sim_memory_forbid(bool forbid);
+/* Makes it, or makes it larger; it must be empty. */
 void sim_arena_init(struct sim_arena *arena, size_t size);
 /* Give everything back; what comes next is zero again. */
 void sim_arena_reset(struct sim_arena *arena);
@@ -287,10 +363,11 @@ void sim_trace_current(const struct sim_world *w);
 
 /* Start EAL without hugepages, devices or files. Returns 0 or -1. */
 int sim_eal_start(void);
-struct sim_world *sim_world_new(void);
+struct sim_world *sim_world_new(uint32_t attempts_max);
 
 /* Empty the world for another seed. Nodes are not started. */
-void sim_world_reset(struct sim_world *w, uint64_t seed, uint32_t n_nodes, uint64_t delay_ns);
+void sim_world_reset(struct sim_world *w, uint64_t seed, enum sim_shape shape, uint32_t n_nodes,
+	uint64_t delay_ns);
 
 /* Crash what still runs, and check that everything has come back. */
 void sim_world_end(struct sim_world *w);
@@ -330,7 +407,21 @@ uint64_t sim_node_world_time(const struct sim_node *n, uint64_t local);
 static inline uint32_t
 sim_peer_index(const struct sim_node *n, uint32_t other)
 {
-	return other < n->index ? other : other - 1;
+	return n->peer_of_node[other];
+}
+
+/* Damage to records that no check sum shows, and old ones. */
+static inline bool
+sim_rates_any(const struct sim_world *w)
+{
+	return w->faulty && (w->rates.forge | w->rates.splice | w->rates.stale) != 0;
+}
+
+/* Whether it is for a bootstrap queue pair. */
+static inline bool
+sim_is_bootstrap(const struct roce_packet *pkt)
+{
+	return pkt->f.dest_qpn >= SIM_QPN && pkt->f.dest_qpn < SIM_QPN + SIM_NODES;
 }
 
 static inline struct ccm_peer *
@@ -362,7 +453,8 @@ void sim_oracle_boot(struct sim_world *w, struct sim_node *n);
 void sim_oracle_crash(struct sim_world *w, struct sim_node *n);
 void sim_oracle_on_event(void *ctx, const struct ccm_event *ev);
 /* A bootstrap frame leaves a node: what it says is published. */
-void sim_oracle_on_send(struct sim_world *w, const struct roce_packet *pkt);
+void sim_oracle_on_send(struct sim_world *w, struct sim_node *from, uint32_t to,
+	const struct roce_packet *pkt);
 /* Around each ccm_poll(). */
 void sim_oracle_before_control(struct sim_world *w, struct sim_node *n, uint64_t local);
 void sim_oracle_after_control(struct sim_world *w, struct sim_node *n, uint64_t local);
@@ -373,7 +465,8 @@ struct sim_arrival {
 	uint32_t psn, epsn;
 	uint64_t writes;
 	uint64_t slot; /* hash of the record in our slot */
-	bool is_write, bootstrap, synced, due;
+	bool is_write, is_response, bootstrap, synced, due;
+	uint8_t opcode;
 };
 void sim_oracle_before_frame(const struct sim_node *n, const struct rte_mbuf *m,
 	struct sim_arrival *arrival);
@@ -385,11 +478,54 @@ enum ccm_reason sim_oracle_refusal(const struct sim_node *a, const struct sim_no
 /* No queue pair and no region but those of the bootstrap is left. */
 void sim_oracle_check_stopped(struct sim_world *w, const struct sim_node *n);
 
+/* truth.c: how nodes and wires are, and what may be said of a partner. */
+
+void sim_truth_boot(struct sim_world *w, struct sim_node *n);
+/* It is dead, or stops. */
+void sim_truth_gone(struct sim_node *n);
+/* It is about to stand still, perhaps with its control core alone. */
+void sim_truth_pause(struct sim_node *n, uint64_t until);
+/* Something happens to the frames of this way, or has just ended. */
+void sim_truth_rough(struct sim_way *way);
+/*
+ * World time since when two nodes do nothing but what they should, and every frame between them gets
+ * through; SIM_NEVER, or a time to come: they do not.
+ */
+uint64_t sim_truth_well_since(struct sim_world *w, const struct sim_node *n, uint32_t p);
+/* A session has ended: was there a reason? */
+void sim_truth_check_down(struct sim_world *w, struct sim_node *n, uint32_t p,
+	enum ccm_reason reason);
+/* The verdict on a partner as it stands: before a turn of the control core, and after it. */
+void sim_truth_before(struct sim_world *w, const struct sim_node *n, uint32_t p, uint64_t local);
+void sim_truth_after(struct sim_world *w, struct sim_node *n, uint32_t p, uint64_t local);
+void sim_truth_on_verdict(struct sim_world *w, struct sim_node *n, uint32_t p,
+	const struct ccm_event *ev);
+void sim_truth_on_advice(struct sim_world *w, struct sim_node *n, uint32_t p,
+	const struct ccm_client_event *ev);
+/* The verdict is the one that belongs to a partner that is there. */
+bool sim_truth_settled(const struct sim_world *w, const struct sim_node *n, uint32_t p);
+
+/* boot.c */
+
+void sim_boot_draw(struct sim_world *w, struct sim_boot_script *script);
+/* Before the first turn. */
+void sim_boot_start(struct sim_world *w, struct sim_node *n);
+/* Steps that are due. */
+void sim_boot_turn(struct sim_world *w, struct sim_node *n, uint64_t local);
+static inline bool
+sim_boot_done(const struct sim_node *n)
+{
+	return n->boot_stage == n->cfg.boot.n;
+}
+
 /* faults.c */
 
 /* Draw everything of a seed: nodes, timing, faults; then let them happen. */
 void sim_faults_draw(struct sim_world *w);
 void sim_faults_add(struct sim_world *w, uint64_t at, enum sim_fault kind, uint32_t a, uint32_t b);
+/* A node stands still, or its control core alone. */
+void sim_faults_pause(struct sim_node *n, uint64_t until, bool all);
+void sim_faults_cut(struct sim_world *w, uint32_t a, uint32_t b, bool on);
 uint64_t sim_faults_next(const struct sim_world *w);
 void sim_faults_due(struct sim_world *w);
 /* A frame is about to go on its way: change it, perhaps. */

@@ -197,7 +197,7 @@ sim_traffic_on_client(void *ctx, const struct ccm_client_event *ev)
 {
 	struct sim_node *n = ctx;
 	struct sim_world *w = n->world;
-	uint32_t p = sim_peer_index(n, ev->partner_id - 1u);
+	uint32_t p = n->peer_of_id[ev->partner_id];
 
 	sim_mix(w, w->now ^ (uint64_t)ev->kind << 56 ^ n->index << 8 ^ p);
 	if (ev->kind == CCM_CLIENT_UP)
@@ -208,6 +208,8 @@ sim_traffic_on_client(void *ctx, const struct ccm_client_event *ev)
 		on_released(w, n, p, ev);
 	else if (ev->kind == CCM_CLIENT_COMPLETED)
 		on_completed(w, n, p, ev);
+	else if (ev->kind == CCM_CLIENT_ADVICE && !w->fast)
+		sim_truth_on_advice(w, n, p, ev);
 }
 
 /* Write new stamps to some place and read them back. */

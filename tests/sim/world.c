@@ -13,7 +13,9 @@ enum {
 	FRAMES = 16384, /* on their way in all links together */
 	MBUFS = 4095,
 	MBUF_CACHE = 128,
-	ARENA = 2 * 1024 * 1024,
+	ARENA = 1024 * 1024,
+	ARENA_PER_PEER = 256 * 1024,
+	FEW_PEERS = 4,		 /* memory is made for so many at once */
 	PORT_MEMORY = 12 * 4096, /* of all clients towards one partner at most */
 };
 
@@ -52,9 +54,15 @@ allocate(size_t size)
 }
 
 struct sim_world *
-sim_world_new(void)
+sim_world_new(uint32_t attempts_max)
 {
 	struct sim_world *w = allocate(sizeof(*w));
+
+	w->attempts_max = attempts_max;
+	w->attempts = allocate(attempts_max * sizeof(*w->attempts));
+	w->attempt_of = allocate(2 * (size_t)attempts_max * sizeof(*w->attempt_of));
+	w->records[0] = allocate(SIM_RECORDS * sizeof(*w->records[0]));
+	w->records[1] = allocate(SIM_RECORDS * sizeof(*w->records[1]));
 
 	w->pool = rte_pktmbuf_pool_create("sim", MBUFS, MBUF_CACHE, 0,
 		RTE_PKTMBUF_HEADROOM + SIM_FRAME_MAX + 64, SOCKET_ID_ANY);
@@ -63,16 +71,29 @@ sim_world_new(void)
 	link_pool_init(&w->frames, allocate(link_pool_size(FRAMES, SIM_FRAME_MAX)), FRAMES,
 		SIM_FRAME_MAX);
 	for (uint32_t i = 0; i < SIM_NODES; i++) {
-		struct sim_node *n = &w->nodes[i];
-
-		n->index = i;
-		n->world = w;
-		n->memory_size = SIM_PEERS * (CCM_PEER_SIZE + PORT_MEMORY);
-		n->memory = allocate(n->memory_size);
-		sim_arena_init(&n->arena, ARENA);
+		w->nodes[i].index = i;
+		w->nodes[i].world = w;
 	}
 	sim_trace_current(w);
 	return w;
+}
+
+/* Memory of a node: what it had, or more. */
+static void
+make_room(struct sim_node *n)
+{
+	uint32_t room = RTE_MAX(n->n_peers, (uint32_t)FEW_PEERS);
+
+	if (room <= n->peers_room)
+		return;
+	free(n->peers);
+	free(n->memory);
+	n->peers = allocate(room * sizeof(*n->peers));
+	n->memory_size = room * (size_t)(CCM_PEER_SIZE + PORT_MEMORY);
+	n->memory_dirty = 0;
+	n->memory = allocate(n->memory_size);
+	sim_arena_init(&n->arena, ARENA + room * (size_t)ARENA_PER_PEER);
+	n->peers_room = room;
 }
 
 uint64_t
@@ -97,16 +118,65 @@ sim_chance(struct sim_world *w, uint32_t ppm)
 	return ppm != 0 && sim_below(w, LINK_PPM) < ppm;
 }
 
-void
-sim_world_reset(struct sim_world *w, uint64_t seed, uint32_t n_nodes, uint64_t delay_ns)
+static bool
+are_partners(const struct sim_world *w, uint32_t a, uint32_t b)
 {
-	const struct link_config quiet = {.delay_ns = delay_ns};
+	return a != b && (w->shape == SIM_MESH || a == 0 || b == 0);
+}
+
+static void
+open_way(struct sim_world *w, uint32_t from, uint32_t to)
+{
+	const struct link_config quiet = {.delay_ns = w->delay_ns};
+	struct sim_node *n = &w->nodes[to];
+	struct sim_way *way = w->ways[from][to];
+
+	if (way == NULL)
+		way = w->ways[from][to] = allocate(sizeof(*way));
+	n->in[n->n_in++] = way;
+	way->open = true;
+	way->stormy = false;
+	way->smooth_since = w->now;
+	way->n_captured = way->n_port_captured = way->n_records = 0;
+	way->has_record = false;
+	link_init(&way->link, &w->frames, sim_random(w), &quiet);
+}
+
+/* Who is a partner of this node. */
+static void
+introduce(struct sim_world *w, struct sim_node *n)
+{
+	n->n_peers = 0;
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		n->n_peers += are_partners(w, n->index, i);
+	if (w->shape == SIM_RIVALS)
+		n->n_peers = 1;
+	make_room(n);
+	for (uint32_t i = 0, p = 0; i < w->n_nodes; i++) {
+		if (!are_partners(w, n->index, i))
+			continue;
+		n->peer_of_node[i] = (uint8_t)RTE_MIN(p, n->n_peers - 1);
+		if (p == n->n_peers)
+			continue;
+		n->peers[p].other = n->peers[p].place = (uint8_t)i;
+		n->peers[p].id = (uint16_t)(i + 1);
+		n->peer_of_id[i + 1] = (uint8_t)p++;
+	}
+}
+
+void
+sim_world_reset(struct sim_world *w, uint64_t seed, enum sim_shape shape, uint32_t n_nodes,
+	uint64_t delay_ns)
+{
 
 	w->seed = seed;
 	w->rng = seed * 0x9e3779b97f4a7c15 + 1;
 	w->now = start_of_time;
 	w->n_events = w->n_packets = w->hash = 0;
 	w->n_nodes = n_nodes;
+	w->shape = shape;
+	w->wiring = SIM_WIRING_HUB;
+	w->learned = 0;
 	w->delay_ns = delay_ns;
 	w->exact = w->fast = w->faulty = w->settled = false;
 	w->rates = (struct sim_rates){0};
@@ -116,17 +186,15 @@ sim_world_reset(struct sim_world *w, uint64_t seed, uint32_t n_nodes, uint64_t d
 	w->epoch++;
 	for (uint32_t i = 0; i < n_nodes; i++) {
 		w->nodes[i].incarnation = 0;
-		w->nodes[i].n_peers = n_nodes - 1;
-		for (uint32_t j = 0; j < n_nodes; j++) {
-			struct sim_way *way = &w->ways[i][j];
-
-			if (i == j)
-				continue;
-			way->n_captured = way->n_port_captured = way->n_records = 0;
-			way->has_record = false;
-			link_init(&way->link, &w->frames, sim_random(w), &quiet);
-		}
+		w->nodes[i].n_boot = 0;
+		w->nodes[i].n_in = 0;
+		w->nodes[i].place = shape == SIM_RIVALS && i != 0 ? 1 : i;
+		introduce(w, &w->nodes[i]);
 	}
+	for (uint32_t i = 0; i < n_nodes; i++)
+		for (uint32_t j = 0; j < n_nodes; j++)
+			if (are_partners(w, i, j))
+				open_way(w, i, j);
 }
 
 void
@@ -140,10 +208,13 @@ sim_world_end(struct sim_world *w)
 		if (w->nodes[i].running)
 			sim_node_crash(w, &w->nodes[i]);
 		for (uint32_t j = 0; j < w->n_nodes; j++) {
-			if (i == j)
+			struct sim_way *way = w->ways[i][j];
+
+			if (way == NULL || !way->open)
 				continue;
-			sim_mix(w, link_trace_hash(&w->ways[i][j].link));
-			link_close(&w->ways[i][j].link);
+			way->open = false;
+			sim_mix(w, link_trace_hash(&way->link));
+			link_close(&way->link);
 		}
 	}
 	SIM_CHECK(w, w->frames.n_free == w->frames.n_frames, "%u frames of the links are missing",
@@ -152,19 +223,30 @@ sim_world_end(struct sim_world *w)
 		rte_mempool_in_use_count(w->pool));
 }
 
+/* Anything but a fixed delay is rough. */
+static int
+set_link(const struct sim_world *w, struct sim_way *way, const struct link_config *cfg)
+{
+	struct link_config smooth = {.delay_ns = cfg->delay_ns};
+
+	way->stormy = memcmp(&smooth, cfg, sizeof(smooth)) != 0;
+	sim_truth_rough(way);
+	return link_config(&way->link, cfg, w->now);
+}
+
 void
 sim_world_set_links(struct sim_world *w, const struct link_config *cfg)
 {
 	for (uint32_t i = 0; i < w->n_nodes; i++)
-		for (uint32_t j = 0; j < w->n_nodes; j++)
-			if (i != j && link_config(&w->ways[i][j].link, cfg, w->now) != 0)
+		for (uint32_t j = 0; j < w->nodes[i].n_in; j++)
+			if (set_link(w, w->nodes[i].in[j], cfg) != 0)
 				sim_fail(w, "the link does not take its configuration");
 }
 
 static uint32_t
 receiver(const uint8_t *frame)
 {
-	return frame[5] - 1u; /* MAC addresses end in the node's id */
+	return frame[5] - 1u; /* MAC addresses end in the place's number */
 }
 
 static bool
@@ -176,39 +258,57 @@ marked(const struct sim_world *w, uint64_t packet)
 	return false;
 }
 
+/* Put a frame on its way to one node. */
+static void
+send_to(struct sim_world *w, uint32_t from, uint32_t to, const uint8_t *frame, uint32_t len,
+	const struct roce_packet *pkt)
+{
+	uint8_t copy[SIM_FRAME_MAX];
+
+	if (!w->exact) {
+		memcpy(copy, frame, len);
+		sim_faults_on_send(w, from, to, copy, len, pkt);
+		frame = copy;
+	}
+	link_send(&w->ways[from][to]->link, frame, len, w->now);
+}
+
 void
 sim_world_send(struct sim_world *w, struct sim_node *from, const struct rte_mbuf *m)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 	uint32_t to = receiver(frame), len = m->data_len;
 	uint64_t number = w->n_packets++;
-	uint8_t copy[SIM_FRAME_MAX];
 	struct roce_packet pkt;
 
-	SIM_CHECK(w, m->nb_segs == 1 && len <= SIM_FRAME_MAX && to < w->n_nodes,
+	SIM_CHECK(w, m->nb_segs == 1 && len <= SIM_FRAME_MAX && are_partners(w, from->index, to),
 		"node %u sends a frame of %u bytes to node %u", from->index, len, to);
 	if (w->pcap != NULL)
 		pcap_writer_add(w->pcap, frame, len, w->now);
 	if (marked(w, number)) {
 		sim_log(w, "packet %lu is lost", (unsigned long)number);
+		sim_truth_rough(w->ways[from->index][to]);
 		return;
 	}
 	if (!w->fast) {
 		SIM_CHECK(w, roce_decode(frame, len, &pkt) == REMU_DROP_NONE,
 			"node %u sends a frame that is none", from->index);
-		sim_oracle_on_send(w, &pkt);
+		sim_oracle_on_send(w, from, to, &pkt);
 	}
-	if (!w->exact) {
-		memcpy(copy, frame, len);
-		sim_faults_on_send(w, from->index, to, copy, len, &pkt);
-		frame = copy;
-	} else if (frame[ROCE_L2L4_LEN] == ROCE_READ_REQUEST) {
+	if (w->exact && frame[ROCE_L2L4_LEN] == ROCE_READ_REQUEST) {
 		struct sim_peer *peer = &from->peers[sim_peer_index(from, to)];
 
 		if (peer->first_read_at == 0)
 			peer->first_read_at = w->now;
 	}
-	link_send(&w->ways[from->index][to].link, frame, len, w->now);
+	if (w->shape != SIM_RIVALS || from->index != 0) {
+		w->learned = from->index;
+		send_to(w, from->index, to, frame, len, &pkt);
+		return;
+	}
+	for (uint32_t i = 1; i < w->n_nodes; i++)
+		if (w->wiring == SIM_WIRING_HUB || w->learned == 0 || w->learned == i)
+			send_to(w, 0, i, frame, len, &pkt);
 }
 
 /* Frames of one direction that are due. */
@@ -248,11 +348,12 @@ next_event(const struct sim_world *w)
 	uint64_t at = sim_faults_next(w);
 
 	for (uint32_t i = 0; i < w->n_nodes; i++) {
-		if (w->nodes[i].running)
-			at = RTE_MIN(at, sim_node_next(&w->nodes[i]));
-		for (uint32_t j = 0; j < w->n_nodes; j++)
-			if (i != j)
-				at = RTE_MIN(at, link_next(&w->ways[i][j].link));
+		const struct sim_node *n = &w->nodes[i];
+
+		if (n->running)
+			at = RTE_MIN(at, sim_node_next(n));
+		for (uint32_t j = 0; j < n->n_in; j++)
+			at = RTE_MIN(at, link_next(&n->in[j]->link));
 	}
 	return at;
 }
@@ -272,9 +373,9 @@ sim_world_step(struct sim_world *w, uint64_t end)
 	for (uint32_t i = 0; i < w->n_nodes; i++) {
 		struct sim_node *n = &w->nodes[i];
 
-		for (uint32_t j = 0; j < w->n_nodes; j++)
-			if (i != j && link_next(&w->ways[j][i].link) <= w->now)
-				deliver(w, &w->ways[j][i].link, n);
+		for (uint32_t j = 0; j < n->n_in; j++)
+			if (link_next(&n->in[j]->link) <= w->now)
+				deliver(w, &n->in[j]->link, n);
 		if (w->n_events == w->stop_at)
 			return;
 		if (n->running && sim_node_next(n) <= w->now) {

@@ -158,7 +158,8 @@ run(struct world *w, struct remu_qp *qp, const struct load *load, uint64_t ops)
 		turn(w);
 		n = remu_engine_poll_wc(w->engine[0], wc, BURST);
 		for (uint32_t i = 0; i < n; i++)
-			check(wc[i].status, remu_wc_status_name(wc[i].status));
+			if (unlikely(wc[i].status != REMU_WC_SUCCESS))
+				check(-1, remu_wc_status_name(wc[i].status));
 		idle_turns = n != 0 ? 0 : idle_turns + 1;
 		check(idle_turns == STANDSTILL, "standstill");
 		ended += n;

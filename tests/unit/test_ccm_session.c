@@ -605,7 +605,7 @@ static const struct row {
 	{I_READ_ACCESS, NO, R(ACCESS),             "..n..n.Z................"},
 	{I_WRITE_OK, NO, NO,                       "........................"},
 	{I_WRITE_FAILED, NO, R(NO_ANSWER),         "...n...................."},
-	{I_WRITE_ACCESS, NO, R(ACCESS),            "...n...................."},
+	{I_WRITE_ACCESS, R(ACCESS), R(ACCESS),     "...n...............a...."},
 	{I_SLOT_SAME, NO, NO,                      "........................"},
 	{I_SLOT_FOLLOWS, NO, NO,                   "...bbb.................."},
 	{I_SLOT_READY, NO, NO,                     "...bbb.........UU......."},
@@ -1510,6 +1510,9 @@ clients__up_and_down_alternate(void **state)
 		if ((rng >> 40) % 8 != 0 && kind >= CCM_IN_PORTS_FAILED &&
 			kind != CCM_IN_PORTS_DESTROYED)
 			kind = CCM_IN_TIMER;
+		/* Mostly what leads on from here. */
+		if ((rng >> 45) % 4 != 0 && t.s.io != CCM_IO_IDLE)
+			kind = t.s.io == CCM_IO_READING ? CCM_IN_READ_OK : CCM_IN_WRITE_OK;
 		rec = record(THEIRS, (rng >> 44) % 16 ? t.s.nonce : STRANGER,
 			(rng >> 50) % 16 ? CCM_UP : (enum ccm_state)((rng >> 54) % 7 + 2));
 		dir.echo = t.s.nonce;
