@@ -6,6 +6,7 @@
 #include "remu_port.h"
 
 #include <rte_mbuf.h>
+#include <rte_prefetch.h>
 
 #include <string.h>
 
@@ -13,7 +14,8 @@ enum {
 	TURNS = 64, /* before the control core has its turn, when both share an lcore */
 	MAGIC = 0x63636d66,
 	ETHERNET_LEN = 14,
-	HEADERS_LEN = ETHERNET_LEN + sizeof(struct bench_floor_header),
+	HEADER_AT = 16, /* aligned, as mbufs are */
+	HEADERS_LEN = HEADER_AT + sizeof(struct bench_floor_header),
 	ASK_AGAIN_MS = 1,
 	PATIENCE_S = 2,	 /* without a frame */
 	GREETING_S = 30, /* until the peer is there */
@@ -80,7 +82,7 @@ go_on(struct bench_floor *f, enum bench_floor_phase phase)
 static struct bench_floor_header *
 header_of(struct rte_mbuf *m)
 {
-	return rte_pktmbuf_mtod_offset(m, struct bench_floor_header *, ETHERNET_LEN);
+	return rte_pktmbuf_mtod_offset(m, struct bench_floor_header *, HEADER_AT);
 }
 
 static bool
@@ -124,22 +126,23 @@ transmit(struct bench_floor *f, struct data_lcore *d)
 	memmove(f->unsent, f->unsent + sent, f->n_unsent * sizeof(f->unsent[0]));
 }
 
-/* Peer: keep what is to be answered, count the others. */
-static void
+/* Peer: keep what is to be answered, count the others. Returns whether it was kept. */
+static bool
 take(struct bench_floor *f, struct rte_mbuf *m)
 {
-	struct bench_floor_header *header = header_of(m);
+	const struct bench_floor_header *header = header_of(m);
 	struct bench_floor_due *due = &f->due[f->due_tail % BENCH_FLOOR_DUE];
 
-	if (!is_ours(m) || (header->kind != FRAME_ASK && header->kind != FRAME_QUERY) ||
-		f->due_tail - f->due_head == BENCH_FLOOR_DUE) {
-		if (is_ours(m) && header->kind == FRAME_DATA) {
-			f->count = header->stream == f->stream ? f->count + 1 : 1;
-			f->stream = header->stream;
-		}
-		rte_pktmbuf_free(m);
-		return;
+	if (unlikely(!is_ours(m)))
+		return false;
+	if (header->kind == FRAME_DATA) {
+		f->count = header->stream == f->stream ? f->count + 1 : 1;
+		f->stream = header->stream;
+		return false;
 	}
+	if ((header->kind != FRAME_ASK && header->kind != FRAME_QUERY) ||
+		f->due_tail - f->due_head == BENCH_FLOOR_DUE)
+		return false;
 	due->m = m;
 	due->next = 0;
 	due->header = *header;
@@ -149,6 +152,7 @@ take(struct bench_floor *f, struct rte_mbuf *m)
 		due->header.back = (struct bench_burst){1, BENCH_FRAME_MIN, 0, 0};
 	}
 	f->due_tail++;
+	return true;
 }
 
 static void
@@ -178,9 +182,15 @@ peer_turn(struct bench_floor *f, struct data_lcore *d)
 {
 	struct rte_mbuf *pkts[BENCH_FLOOR_BURST];
 	uint16_t n = remu_port_rx(d->port, (uint16_t)d->id, pkts, BENCH_FLOOR_BURST);
+	uint16_t done = 0;
 
 	for (uint16_t i = 0; i < n; i++)
-		take(f, pkts[i]);
+		rte_prefetch0(header_of(pkts[i]));
+	for (uint16_t i = 0; i < n; i++)
+		if (!take(f, pkts[i]))
+			pkts[done++] = pkts[i];
+	if (done != 0)
+		rte_pktmbuf_free_bulk(pkts, done);
 	answer(f);
 	transmit(f, d);
 }
@@ -229,7 +239,7 @@ make_exchanges(struct bench_floor *f)
 static void
 make_stream(struct bench_floor *f, uint64_t now)
 {
-	uint32_t len = bench_floor_frame_len(f);
+	uint32_t len = bench_floor_frame_len(f), n;
 	const struct bench_floor_header header = {
 		.magic = MAGIC,
 		.kind = FRAME_DATA,
@@ -245,8 +255,12 @@ make_stream(struct bench_floor *f, uint64_t now)
 			go_on(f, BENCH_FLOOR_COUNTING);
 		return;
 	}
-	while (f->n_unsent < BENCH_FLOOR_BURST && make_frame(f, len, &header))
-		f->frames_sent++;
+	n = BENCH_FLOOR_BURST - f->n_unsent;
+	if (n == 0 || rte_pktmbuf_alloc_bulk(f->node->pool, f->unsent + f->n_unsent, n) != 0)
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		write_frame(f, f->unsent[f->n_unsent++], len, &header);
+	f->frames_sent += n;
 }
 
 static void

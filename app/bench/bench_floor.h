@@ -27,7 +27,7 @@ enum bench_floor_phase {
 	BENCH_FLOOR_FAILED,
 };
 
-/* Behind the Ethernet header of each frame; both ends have the same byte order. */
+/* Behind the Ethernet header of each frame, and two bytes; both ends have the same byte order. */
 struct bench_floor_header {
 	uint32_t magic;
 	uint16_t kind;	/* enum frame_kind */

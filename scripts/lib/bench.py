@@ -20,8 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FORMAT = 1
 PATH_MTU = 4096
 MIB = 1 << 20
-# What a point is for; one may be for several.
-LATENCY, RATE, BANDWIDTH = "latency", "rate", "bandwidth"
+TURN_S = 4  # of floor or RDMA, before it is the other's turn
 SUMMARY = ("p50_ns", "p99_ns", "p999_ns", "ops_per_s", "bytes_per_s")
 
 
@@ -51,25 +50,35 @@ def median(values):
 
 
 def measure(pair, chosen, seconds, runs, log):
-    """Floor and RDMA in turns. Returns for each point its runs of both kinds."""
+    """Floor and RDMA in turns. Returns for each point its runs of both kinds, and those of one point
+    through the channel."""
     rdma = {point: [] for point in chosen}
     floor = {point: [] for point in chosen}
-    arguments = ["-D", str(seconds)]
-    for op, size, depth in chosen:
-        arguments += ["--point", f"{op}:{size}:{depth}"]
+    # An operation is a third of the time: a floor exchanges and streams.
+    share = max(1, round(TURN_S / 3 / seconds))
+    turns = [chosen[i:i + share] for i in range(0, len(chosen), share)]
     limit = 60 + 20 * len(chosen) * seconds
+    own_cpus = len(free_cpus()) > 2
+    through = ["--point", "write:64:1", "--lcore-mode", "cross", "-D", str(4 * seconds)]
+    channel = {"lcores": 2 if own_cpus else 1, "runs": []}
     head = {}
     for run in range(runs):
-        for kind, found in (("floor", floor), ("RDMA", rdma)):
-            log(f"run {run + 1} of {runs}, {kind}")
-            if kind == "floor":
-                head = pair.floor(arguments, limit)
-            else:
-                head = pair.measure(arguments, limit)
-            for result in head["results"]:
-                found[result["op"], result["size_bytes"], result["depth"]].append(result)
+        log(f"run {run + 1} of {runs}")
+        for turn in turns:
+            arguments = ["-D", str(seconds)]
+            for op, size, depth in turn:
+                arguments += ["--point", f"{op}:{size}:{depth}"]
+            for kind, found in ((pair.floor, floor), (pair.measure, rdma)):
+                head = kind(arguments, limit)
+                for result in head["results"]:
+                    found[result["op"], result["size_bytes"], result["depth"]].append(result)
+        channel["runs"] += pair.measure(through, limit, two_lcores=own_cpus)["results"]
     del head["results"]
-    return rdma, floor, head
+    return rdma, floor, channel, head
+
+
+def without_lists(run):
+    return {k: v for k, v in run.items() if k not in ("percentiles", "op", "size_bytes", "depth")}
 
 
 def summary(rdma, floor):
@@ -83,22 +92,37 @@ def summary(rdma, floor):
     frames = max(1, math.ceil(size / PATH_MTU))
     result["floor_frame_bytes"] = floor[0]["frame_bytes"]
     result["floor_bytes_per_s"] = result["floor_frames_per_s"] * size / frames
-    result["ratio_p50"] = ratio(result["p50_ns"], result["floor_p50_ns"])
-    result["ratio_p99"] = ratio(result["p99_ns"], result["floor_p99_ns"])
-    result["ratio_rate"] = ratio(result["ops_per_s"] * frames, result["floor_frames_per_s"])
-    # All percentiles of the run in the middle.
-    typical = sorted(rdma, key=lambda run: run["p50_ns"])[len(rdma) // 2]
-    typical_floor = sorted(floor, key=lambda run: run["p50_ns"])[len(floor) // 2]
+    # Each run against the floor right before it: the machine may be another one a minute later.
+    result["ratio_p50"] = ratio(rdma, floor, lambda r, f: r["p50_ns"] / f["p50_ns"])
+    result["ratio_p99"] = ratio(rdma, floor, lambda r, f: r["p99_ns"] / f["p99_ns"])
+    result["ratio_rate"] = ratio(
+        rdma, floor, lambda r, f: r["ops_per_s"] * frames / f["frames_per_s"])
+    # All percentiles of the round in the middle.
+    rounds = sorted(zip(rdma, floor), key=lambda both: both[0]["p50_ns"] / both[1]["p50_ns"])
+    typical, typical_floor = rounds[len(rounds) // 2]
     result["percentiles"] = typical["percentiles"]
     result["floor_percentiles"] = typical_floor["percentiles"]
-    drop = ("percentiles", "op", "size_bytes", "depth")
-    result["runs"] = [{k: v for k, v in run.items() if k not in drop} for run in rdma]
-    result["floor_runs"] = [{k: v for k, v in run.items() if k not in drop} for run in floor]
+    result["runs"] = [without_lists(run) for run in rdma]
+    result["floor_runs"] = [without_lists(run) for run in floor]
     return result
 
 
-def ratio(a, b):
-    return a / b if b else None
+def ratio(rdma, floor, of):
+    """Median over the rounds; None when a floor is 0."""
+    try:
+        return median([of(r, f) for r, f in zip(rdma, floor)])
+    except ZeroDivisionError:
+        return None
+
+
+def channel_cost(channel, results):
+    """Posting through the channel: what it adds to a WRITE, run against run."""
+    same = next(r for r in results if (r["op"], r["size_bytes"], r["depth"]) == ("write", 64, 1))
+    return {"lcores": channel["lcores"],
+            "p50_ns": median([run["p50_ns"] for run in channel["runs"]]),
+            "added_ns": median([run["p50_ns"] - before["p50_ns"] for run, before in
+                                zip(channel["runs"], same["runs"])]),
+            "runs": [without_lists(run) for run in channel["runs"]]}
 
 
 def number(value, form):
@@ -224,18 +248,6 @@ def environment(build, cpus):
     }
 
 
-def channel_cost(pair, results, seconds, log):
-    """Posting through the channel: what it adds to a WRITE."""
-    log("through the channel")
-    own_cpus = len(free_cpus()) > 2
-    found = pair.measure(["--point", "write:64:1", "--lcore-mode", "cross", "-D",
-                          str(5 * seconds)], 60 + 20 * seconds, two_lcores=own_cpus)
-    cross = found["results"][0]
-    same = next(r for r in results if (r["op"], r["size_bytes"], r["depth"]) == ("write", 64, 1))
-    return {"lcores": 2 if own_cpus else 1, "p50_ns": cross["p50_ns"],
-            "added_ns": cross["p50_ns"] - same["p50_ns"]}
-
-
 def in_process(build, quick, log):
     """Two engines in one process, without a wire: the cost of idle queue pairs among others."""
     program = build / "tests/transport/op_bench"
@@ -292,9 +304,9 @@ def run(args):
         log(f"the load average is {env['load_average']:.1f}: other work will be in the figures")
     chosen, long_depth = points(args.quick)
     with Pair(args.build, used) as pair:
-        rdma, floor, head = measure(pair, chosen, seconds, args.runs, log)
+        rdma, floor, channel, head = measure(pair, chosen, seconds, args.runs, log)
         results = [summary(rdma[point], floor[point]) for point in chosen]
-        channel = channel_cost(pair, results, seconds, log)
+        channel = channel_cost(channel, results)
         log("handshake")
         handshake = pair.handshake(50 if args.quick else 500)
         restart = pair.handshake(30 if args.quick else 300, restart=True)
