@@ -288,7 +288,6 @@ make_request(struct remu_engine *e, struct remu_qp *qp, const struct remu_wqe *w
 	uint32_t left = wr->length - offset;
 	struct remu_stencil *st = &qp->stencils[stencil_kind(wqe, k)];
 	struct request r = {
-		.payload = (const uint8_t *)wr->addr + offset,
 		.va = wr->remote_va + offset,
 		.psn = psn,
 		.opcode = opcode_at(wqe, k),
@@ -303,6 +302,8 @@ make_request(struct remu_engine *e, struct remu_qp *qp, const struct remu_wqe *w
 		r.dma_len = RTE_MIN(left, *span * qp->path_mtu);
 	} else if (!remu__is_atomic(wqe)) {
 		r.payload_len = RTE_MIN(left, (uint32_t)qp->path_mtu);
+		if (r.payload_len != 0) /* else there may be no buffer */
+			r.payload = (const uint8_t *)wr->addr + offset;
 		r.solicited = k == wqe->n_psn - 1 && wr->opcode != REMU_WR_RDMA_WRITE &&
 			(wr->flags & REMU_WR_SOLICITED) != 0;
 	}

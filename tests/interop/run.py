@@ -43,7 +43,8 @@ class Capture:
             log = open(work / f"{name}-{interface}.tcpdump", "wb")
             self.files.append(file)
             self.children.append(subprocess.Popen(
-                ["tcpdump", "-i", interface, "--immediate-mode", "-B", "65536", "-s", "0", "-U", "-w", str(file),
+                ["tcpdump", "-i", interface, "--immediate-mode", "-B", "65536", "-s", "0", "-U", "-Z", "root",
+                 "-w", str(file),
                  "udp port 4791 or arp"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=die_with_parent))
         for child, file in zip(self.children, self.files):

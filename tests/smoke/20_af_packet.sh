@@ -32,7 +32,7 @@ stop_capture
 check_capture "$TMP/wire.pcap" --qpn-a 0x100 --qpn-b 0x100 \
 	--va-a 0x100000 --va-b 0x100000 --require-handshake --min-frames 100
 # Nothing else on the cable: no ARP, no TCP, no name service.
-others=$(tcpdump -nr "$TMP/wire.pcap" 'not udp port 4791' 2>/dev/null | wc -l)
+others=$(tcpdump -Z root -nr "$TMP/wire.pcap" 'not udp port 4791' 2>/dev/null | wc -l)
 assert_eq "frames that are not RoCEv2" 0 "$others"
 dropped=$(sed -n 's/^\([0-9]*\) packets dropped by kernel.*/\1/p' "$TMP/tcpdump.log")
 log "tcpdump missed ${dropped:-?} frames"
