@@ -16,7 +16,7 @@
 #define MEMBER(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
 #define NODE(member) MEMBER(struct node_config, member)
 #define PARTNER(member) MEMBER(struct ccm_partner_config, member)
-#define CLIENT(member) MEMBER(struct ccm_client_config, member)
+#define CLIENT(member) MEMBER(struct node_client, member)
 #define STAGE(member) MEMBER(struct node_boot_stage, member)
 #define NOT_OWN(key, member) .own = key, .own_at = offsetof(struct node_config, member)
 #define ELEMENTS(list, n) \
@@ -55,6 +55,11 @@ const char *const node_log_levels[NODE_LOG_LEVELS] = {
 	[NODE_LOG_NOTICE] = "notice",
 	[NODE_LOG_INFO] = "info",
 	[NODE_LOG_DEBUG] = "debug",
+};
+
+static const char *const kind_names[NODE_CLIENT_COUNT] = {
+	[NODE_CLIENT_EXERCISE] = "exercise",
+	[NODE_CLIENT_TARGET] = "target",
 };
 
 /* clang-format off: one row per key: name, type, flags, min, max, default, member */
@@ -98,9 +103,11 @@ static const struct node_field partner_fields[] = {
 };
 
 static const struct node_field client_fields[] = {
-	{"name", FIELD_NAME, ONCE, 1, NAME_MAX_LEN, 0, CLIENT(name)},
-	{"ports", FIELD_INTEGER, NEED, 1, CCM_MAX_PORTS, 0, CLIENT(ports)},
-	{"memory", FIELD_SIZE, NEED, CCM_PORT_MEMORY_MIN, TIB, 0, CLIENT(memory)},
+	{"name", FIELD_NAME, ONCE, 1, NAME_MAX_LEN, 0, CLIENT(ccm.name)},
+	{"ports", FIELD_INTEGER, NEED, 1, CCM_MAX_PORTS, 0, CLIENT(ccm.ports)},
+	{"memory", FIELD_SIZE, NEED, CCM_PORT_MEMORY_MIN, TIB, 0, CLIENT(ccm.memory)},
+	{"kind", FIELD_ENUM, 0, 0, NODE_CLIENT_COUNT - 1, NODE_CLIENT_EXERCISE, CLIENT(kind),
+		.names = kind_names},
 	{.name = NULL},
 };
 
@@ -279,7 +286,7 @@ check_clients(struct node_loader *l, const struct node_config *cfg)
 	uint32_t i;
 
 	for (i = 0; i < cfg->n_clients; i++) {
-		const struct ccm_client_config *c = &cfg->clients[i];
+		const struct ccm_client_config *c = &cfg->clients[i].ccm;
 		char path[32];
 
 		snprintf(path, sizeof(path), "clients[%u].memory", i);
@@ -371,7 +378,7 @@ node_config_memory(const struct node_config *cfg)
 
 	/* 16 clients of 1 TiB and 64 partners: 2^50 at most */
 	for (i = 0; i < cfg->n_clients; i++)
-		sum += cfg->clients[i].memory;
+		sum += cfg->clients[i].ccm.memory;
 	return sum * cfg->ccm.n_partners;
 }
 
@@ -402,7 +409,7 @@ node_config_summary(const struct node_config *cfg, char *out, size_t len)
 	uint32_t i;
 
 	for (i = 0; i < cfg->n_clients; i++)
-		ports += cfg->clients[i].ports;
+		ports += cfg->clients[i].ccm.ports;
 	snprintf(out, len,
 		"node %u %s of cluster %s, %s, %u.%u.%u.%u; partners: %u; clients: %u; "
 		"ports: %u; memory: %s of %s",

@@ -40,6 +40,19 @@ struct node_port_config {
 	bool arp;     /* answer ARP requests for ip */
 };
 
+/* What the node does with a client's ports. */
+enum node_client_kind {
+	NODE_CLIENT_EXERCISE,			 /* moves test data over them, see exercise.h */
+	NODE_CLIENT_TARGET,			 /* leaves them to the partner, see target.h */
+	NODE_CLIENT_COUNT,			 /* in the file */
+	NODE_CLIENT_PROGRAM = NODE_CLIENT_COUNT, /* nothing: the program registers it itself */
+};
+
+struct node_client {
+	struct ccm_client_config ccm;
+	enum node_client_kind kind;
+};
+
 struct node_boot_stage {
 	char name[CCM_NAME_LEN];
 	uint32_t budget_ms;   /* longest time without progress; 0: no limit */
@@ -50,7 +63,7 @@ struct node_boot_stage {
 struct node_config {
 	struct ccm_config ccm; /* path_mtu and features are left 0: they depend on the device */
 	struct node_port_config port;
-	struct ccm_client_config clients[CCM_MAX_CLIENTS];
+	struct node_client clients[CCM_MAX_CLIENTS];
 	uint32_t n_clients;
 	struct node_boot_stage boot_stages[NODE_BOOT_STAGES_MAX];
 	uint32_t n_boot_stages;

@@ -413,9 +413,10 @@ exercise_create(const struct node_config *cfg, bool enabled, struct exercise **o
 	ex->n_partners = cfg->ccm.n_partners;
 	for (uint32_t i = 0; i < ex->n_partners; i++)
 		ex->partner_ids[i] = cfg->ccm.partners[i].id;
-	ex->n_clients = cfg->n_clients;
-	for (uint32_t i = 0; i < ex->n_clients; i++)
-		ex->clients[i] = (struct exercise_client){.ex = ex, .cfg = cfg->clients[i]};
+	for (uint32_t i = 0; i < cfg->n_clients; i++)
+		if (cfg->clients[i].kind == NODE_CLIENT_EXERCISE)
+			ex->clients[ex->n_clients++] = (struct exercise_client){.ex = ex,
+				.cfg = cfg->clients[i].ccm};
 	if (allocate(ex) != 0) {
 		exercise_destroy(ex);
 		return -ENOMEM;

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * The first client of the manager, and an example of one: moves test data over the ports of all
- * configured clients. Each port WRITEs a pattern into its half of the partner's region, READs it
+ * configured clients of that kind. Each port WRITEs a pattern into its half of the partner's region, READs it
  * back and compares; once at the start of a session, then one chunk at a time, slowly, for ever.
  *
  * Threads: all functions are for the control core, except exercise_count() and exercise_read(),
@@ -36,7 +36,7 @@ struct exercise_status {
 };
 
 /*
- * Prepare the ports of all clients towards all partners, with all their buffers.
+ * Prepare the ports of its clients towards all partners, with all their buffers.
  *
  * With enabled false the clients are registered all the same and their sessions counted, but no
  * data moves and no buffer is needed. Returns 0 or -ENOMEM; *out is NULL on failure.
@@ -46,7 +46,7 @@ int exercise_create(const struct node_config *cfg, bool enabled, struct exercise
 /* Free it. No engine may still be at work on its buffers. NULL is harmless. */
 void exercise_destroy(struct exercise *ex);
 
-/* Register all clients; once, before the first ccm_poll(). Returns 0 or the manager's errno. */
+/* Register its clients; once, before the first ccm_poll(). Returns 0 or the manager's errno. */
 int exercise_register(struct exercise *ex, struct ccm *ccm);
 
 /* One turn: at most two chunks are filled or compared. Returns whether anything was done. */

@@ -165,6 +165,8 @@ data_lcore_turn(struct data_lcore *d, uint64_t now)
 	bool usable = port_gate_is_open(d->gate);
 	bool any = usable && receive(d, now);
 
+	if (d->client != NULL)
+		any |= d->client(d->client_ctx, d, now);
 	remu_engine_poll(d->engine, now);
 	any |= send(d, usable, now);
 	port_gate_quiescent(d->gate, d->id);

@@ -30,6 +30,15 @@ struct data_counters {
 	uint64_t tx_stalled;  /* frames lost because the device took none for DATA_STALL_NS */
 };
 
+struct data_lcore;
+
+/*
+ * A client that works on the data lcore itself, with the functions of rdma_emul.h that are for the
+ * engine's owner. Called once a turn, between receiving and sending: what it posts goes out in the
+ * same turn. Returns whether there was anything to do.
+ */
+typedef bool (*data_client_fn)(void *ctx, struct data_lcore *d, uint64_t now_ns);
+
 struct data_lcore {
 	/* constant */
 	uint32_t id; /* engine, queue, and reader of the gate */
@@ -40,6 +49,8 @@ struct data_lcore {
 	struct data_lcore *all;	      /* the n of them */
 	struct rte_ring *inbox;	      /* NULL when there is only one */
 	struct capture_ring *capture; /* NULL: frames are not captured */
+	data_client_fn client;	      /* NULL: none; to be set before the lcore runs */
+	void *client_ctx;
 	/* data lcore */
 	struct rte_mbuf *unsent[DATA_BURST];
 	uint16_t n_unsent;

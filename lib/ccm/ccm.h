@@ -181,6 +181,7 @@ struct ccm_client_config {
 	char name[CCM_NAME_LEN]; /**< clients of one name on both nodes are connected */
 	uint16_t ports;		 /**< 1 to CCM_MAX_PORTS */
 	uint64_t memory;	 /**< bytes for all its ports together towards one partner */
+	bool atomics;		 /**< partners may do atomics, not only READs and WRITEs, on it */
 };
 
 /** A communication port towards a partner: a queue pair and a memory region on both sides. */

@@ -146,6 +146,7 @@ ccm_client_register(struct ccm *ccm, const struct ccm_client_config *cfg, ccm_cl
 	*client = (struct ccm_client){
 		.life = CCM_CLIENT_LIVE,
 		.want = {.ports = cfg->ports, .memory = cfg->memory},
+		.atomics = cfg->atomics,
 		.fn = fn,
 		.ctx = ctx,
 		.offset = offset,

@@ -14,6 +14,7 @@ enum {
 	VERBS_CONNECT = 1,
 	VERBS_DESTROY = 2,
 	MAX_RD_ATOMIC = 16,
+	RNR_RETRY = 7, /* without end: the partner's client may be slow to post receives */
 };
 
 /* Address that partners use for the first byte of our port memory. */
@@ -106,16 +107,18 @@ ccm__ports_destroy(struct ccm *ccm, struct ccm_peer *peer)
 }
 
 static int
-post_create(struct ccm_peer *peer, uint32_t i, bool qp, uint64_t cookie)
+post_create(struct ccm *ccm, struct ccm_peer *peer, uint32_t i, bool qp, uint64_t cookie)
 {
 	const struct ccm_port_slot *slot = &peer->ports.slots[i];
+	uint32_t access = REMU_ACCESS_REMOTE_READ | REMU_ACCESS_REMOTE_WRITE |
+		(ccm->clients[slot->client].atomics ? REMU_ACCESS_REMOTE_ATOMIC : 0);
 
 	if (qp)
 		return remu_channel_qp_open(slot->channel,
 			&(struct remu_qp_config){
 				.qpn = slot->port.qpn,
 				.pd = slot->pd,
-				.access = REMU_ACCESS_REMOTE_READ | REMU_ACCESS_REMOTE_WRITE,
+				.access = access,
 				.flags = REMU_QP_PIN_SPORT,
 			},
 			cookie);
@@ -126,7 +129,7 @@ post_create(struct ccm_peer *peer, uint32_t i, bool qp, uint64_t cookie)
 			.length = slot->port.length,
 			.rkey = slot->rkey,
 			.pd = slot->pd,
-			.access = REMU_ACCESS_REMOTE_READ | REMU_ACCESS_REMOTE_WRITE,
+			.access = access,
 		},
 		cookie);
 }
@@ -155,6 +158,7 @@ post_connect(struct ccm *ccm, struct ccm_peer *peer, uint32_t i, uint64_t cookie
 		.rq_psn = peer->session.theirs.ports[i].psn,
 		.timeout_us = ccm->cfg.timing.retry_us,
 		.retry_cnt = port_retries(&ccm->cfg.timing),
+		.rnr_retry = RNR_RETRY,
 		.max_rd_atomic = MAX_RD_ATOMIC,
 		.max_dest_rd_atomic = MAX_RD_ATOMIC,
 	};
@@ -199,7 +203,7 @@ post_next(struct ccm *ccm, struct ccm_peer *peer)
 	int rc;
 
 	if (set->job == CCM_JOB_CREATE)
-		rc = post_create(peer, i, second, cookie);
+		rc = post_create(ccm, peer, i, second, cookie);
 	else if (set->job == CCM_JOB_CONNECT)
 		rc = post_connect(ccm, peer, i, cookie);
 	else if (second ? !slot->has_mr : !slot->has_qp) {

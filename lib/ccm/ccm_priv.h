@@ -47,6 +47,7 @@ struct ccm_client {
 	enum ccm_client_life life;
 	uint16_t index; /* in ccm->wants, when it is there */
 	struct ccm_directory_client want;
+	bool atomics;
 	ccm_client_fn fn;
 	void *ctx;
 	size_t offset; /* of its memory, in each partner's share, bytes */

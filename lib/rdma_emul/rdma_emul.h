@@ -376,6 +376,15 @@ int remu_qp_post(struct remu_engine *engine, struct remu_qp *qp, const struct re
 int remu_qp_post_recv(struct remu_engine *engine, struct remu_qp *qp,
 	const struct remu_recv_wr *wr);
 
+/**
+ * Have completions of a queue pair that was opened through a channel go to a completion queue, for
+ * a client that works on the engine's own lcore. The channel still owns the queue pair: it closes
+ * it and gets REMU_WC_FATAL. From here on only the engine's owner may post on it.
+ *
+ * @return 0, or -EBUSY (requests are under way)
+ */
+int remu_qp_set_cq(struct remu_engine *engine, struct remu_qp *qp, struct remu_cq *cq);
+
 /** State SQD: whether everything begun has ended, so that nothing is under way. */
 bool remu_qp_drained(const struct remu_qp *qp);
 

@@ -171,7 +171,7 @@ own_qp(struct remu_engine *e, const struct remu_channel *ch, uint32_t qpn)
 {
 	struct remu_qp *qp = remu_qp_find(e, qpn);
 
-	return qp != NULL && qp->channel == ch ? qp : NULL;
+	return qp != NULL && qp->owner == ch ? qp : NULL;
 }
 
 /* What cannot be posted ends with an error. */
@@ -226,7 +226,7 @@ qp_open(struct remu_engine *e, struct remu_channel *ch, const struct remu_qp_con
 
 	if (rc != 0)
 		return rc;
-	qp->channel = ch;
+	qp->channel = qp->owner = ch;
 	return remu_qp_modify(e, qp, REMU_QP_INIT, NULL);
 }
 

@@ -89,6 +89,20 @@ take(struct remu_cq *cq, struct remu_wc *wc, uint32_t max)
 	return n;
 }
 
+int
+remu_qp_set_cq(struct remu_engine *e, struct remu_qp *qp, struct remu_cq *cq)
+{
+	RTE_SET_USED(e);
+	if (qp->req.head != qp->req.tail || qp->resp.rq_head != qp->resp.rq_tail)
+		return -EBUSY;
+	qp->send_cq->users--;
+	qp->recv_cq->users--;
+	qp->send_cq = qp->recv_cq = cq;
+	cq->users += 2;
+	qp->channel = NULL;
+	return 0;
+}
+
 uint32_t
 remu_cq_poll(struct remu_cq *cq, struct remu_wc *wc, uint32_t max)
 {
@@ -164,8 +178,8 @@ remu__complete_fatal(struct remu_engine *e, struct remu_qp *qp)
 {
 	struct remu_wc wc = {.qpn = qp->qpn, .kind = REMU_WC_FATAL};
 
-	if (qp->channel != NULL) {
-		remu__channel_push(qp->channel, &wc);
+	if (qp->owner != NULL) {
+		remu__channel_push(qp->owner, &wc);
 		return;
 	}
 	/* An owner that brings queue pairs up again and again, but does not poll. */

@@ -153,7 +153,8 @@ set_addresses(struct remu_port *p)
 
 	rte_eth_dev_set_mtu(p->cfg.port_id, p->cfg.mtu);
 	p->mtu = p->cfg.mtu;
-	if (rte_eth_dev_get_mtu(p->cfg.port_id, &mtu) == 0)
+	/* memif says 1500, but its rings carry frames of any length in pieces. */
+	if (!p->memif && rte_eth_dev_get_mtu(p->cfg.port_id, &mtu) == 0)
 		p->mtu = RTE_MIN(p->mtu, mtu);
 	memcpy(mac.addr_bytes, p->cfg.mac, sizeof(mac.addr_bytes));
 	p->mac_set = rte_eth_dev_default_mac_addr_set(p->cfg.port_id, &mac) == 0;

@@ -244,7 +244,8 @@ struct remu_qp {
 	struct roce_gid peer_gid;
 	struct roce_gid gid;
 	struct remu_qp *sched_next;
-	struct remu_channel *channel; /* NULL: completion queues */
+	struct remu_channel *channel; /* of completions; NULL: completion queues */
+	struct remu_channel *owner;   /* that opened it */
 	struct remu_cq *send_cq;
 	struct remu_cq *recv_cq;
 	struct roce_flow flow;

@@ -900,7 +900,8 @@ expect_states(struct world *w, uint32_t client, enum ccm_client_state one,
 static void
 partners__only_those_concerned_notice(void **state)
 {
-	struct ccm_client_config log = {"log", 2, 2 * CCM_PAGE}, mon = {"mon", 1, CCM_PAGE};
+	struct ccm_client_config log = {"log", 2, 2 * CCM_PAGE, false},
+				 mon = {"mon", 1, CCM_PAGE, false};
 	struct world *w = world_of(3, 1);
 	struct ccm_client *log0, *mon0, *other;
 	struct tally log_told = {0}, mon_told = {0};

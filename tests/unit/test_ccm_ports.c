@@ -211,6 +211,30 @@ create__random_numbers_of_the_owner(void **state)
 	}
 }
 
+/* What partners may do to the memory of a client that allows atomics, and of one that does not. */
+static void
+create__atomics_as_the_client_says(void **state)
+{
+	(void)state;
+	for (int atomics = 0; atomics < 2; atomics++) {
+		const uint32_t access = REMU_ACCESS_REMOTE_READ | REMU_ACCESS_REMOTE_WRITE |
+			(atomics ? REMU_ACCESS_REMOTE_ATOMIC : 0);
+		const struct ccm_client_config cfg = {"other", 1, LENGTH, atomics};
+		struct ccm_client *client;
+		struct ccm_bench b;
+
+		ccm_bench_open(&b, &(struct ccm_bench_config){.ports = 1, .memory = LENGTH});
+		assert_int_equal(ccm_client_unregister(b.ccm, b.clients[0].handle), 0);
+		assert_int_equal(ccm_client_register(b.ccm, &cfg, NULL, NULL, &client), 0);
+		ccm_bench_run_to(&b, CCM_UP, 100 * CCM_BENCH_MS);
+		assert_int_equal(b.peer->ports.n, 1);
+		assert_int_equal(remu_qp_find(b.engines[0], b.peer->ports.slots[0].port.qpn)
+					 ->access,
+			access);
+		ccm_bench_close(&b);
+	}
+}
+
 static uint64_t counter;
 
 static uint64_t
@@ -1044,6 +1068,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(create__random_numbers_of_the_owner),
+		cmocka_unit_test(create__atomics_as_the_client_says),
 		cmocka_unit_test(create__all_queue_pair_numbers_are_legal),
 		cmocka_unit_test(create__zero_is_no_random_number),
 		cmocka_unit_test(create__no_ports_are_done_at_once),

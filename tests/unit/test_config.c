@@ -256,6 +256,10 @@ static const struct {
 	{"clients-17", "8:14", "clients", "has 17 elements", "a list of 0 to 16 objects"},
 	{"client-name-twice", "11:14", "clients[2].name", "\"x\" is also in clients[0]",
 		"1 to 31 of A-Z a-z 0-9 . _ -, each once"},
+	{"client-kind-unknown", "9:28", "clients[0].kind", "\"program\" is unknown",
+		"exercise or target"},
+	{"client-kind-number", "9:28", "clients[0].kind", "1 is not a string",
+		"exercise or target"},
 	{"client-ports-0", "9:28", "clients[0].ports", "0 is out of range", "1 to 64"},
 	{"client-ports-65", "9:28", "clients[0].ports", "65 is out of range", "1 to 64"},
 	{"client-ports-sum", "8:14", "clients", "65 ports of all clients together are too many",
@@ -510,9 +514,9 @@ load__limits(void **state)
 	assert_int_equal(p->remote_qpn, 0xfffffe);
 	assert_int_equal(p->rkey, 0xfffffffd);
 	assert_int_equal(cfg.n_clients, 1);
-	assert_string_equal(cfg.clients[0].name, "A-Z.a_z");
-	assert_int_equal(cfg.clients[0].ports, 64);
-	assert_int_equal(cfg.clients[0].memory, UINT64_C(1) << 40);
+	assert_string_equal(cfg.clients[0].ccm.name, "A-Z.a_z");
+	assert_int_equal(cfg.clients[0].ccm.ports, 64);
+	assert_int_equal(cfg.clients[0].ccm.memory, UINT64_C(1) << 40);
 	assert_int_equal(node_config_memory(&cfg), UINT64_C(1) << 40);
 	assert_int_equal(cfg.ccm.timing.beat_us, 10000000);
 	assert_int_equal(cfg.ccm.timing.dead_after_us, 100000000);
@@ -536,11 +540,17 @@ load__limits(void **state)
 	assert_int_equal(cfg.ccm.timing.beat_us, 100);
 	assert_int_equal(cfg.ccm.timing.retry_cnt, 0);
 
+	load_good(DATA "good/client-kinds.json");
+	assert_int_equal(cfg.n_clients, 3);
+	assert_int_equal(cfg.clients[0].kind, NODE_CLIENT_TARGET);
+	assert_int_equal(cfg.clients[1].kind, NODE_CLIENT_EXERCISE);
+	assert_int_equal(cfg.clients[2].kind, NODE_CLIENT_EXERCISE);
+
 	load_good(DATA "good/most-partners-and-clients.json");
 	assert_int_equal(cfg.ccm.n_partners, CCM_MAX_PARTNERS);
 	assert_int_equal(cfg.n_clients, CCM_MAX_CLIENTS);
 	assert_int_equal(cfg.ccm.partners[63].id, 65);
-	assert_string_equal(cfg.clients[15].name, "c15");
+	assert_string_equal(cfg.clients[15].ccm.name, "c15");
 	assert_int_equal(node_config_memory(&cfg), 64 * 16 * 16384);
 }
 

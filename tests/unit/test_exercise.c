@@ -195,7 +195,8 @@ start(uint16_t node_id, bool enabled)
 	cfg = (struct node_config){
 		.ccm = {.node_id = node_id, .n_partners = PARTNERS},
 		.n_clients = CLIENTS,
-		.clients = {{"mirror", PORTS, PORTS * REGION}, {"monitor", 1, SMALL}},
+		.clients = {{.ccm = {"mirror", PORTS, PORTS * REGION, false}},
+			{.ccm = {"monitor", 1, SMALL, false}}},
 	};
 	cfg.ccm.partners[0].id = 10;
 	cfg.ccm.partners[1].id = 30;

@@ -271,6 +271,37 @@ turn__one_lcore_keeps_everything(void **state)
 	end();
 }
 
+static bool
+work(void *ctx, struct data_lcore *d, uint64_t now)
+{
+	uint32_t *turns = ctx;
+
+	assert_ptr_equal(d, &test.lcores[0]);
+	assert_int_equal(now, 7);
+	assert_int_equal(count(&d->engine->got), 1); /* what came has been received */
+	if ((*turns)++ == 0)
+		push(&d->engine->to_send, frame_for(3));
+	return *turns <= 2;
+}
+
+static void
+turn__client_works_between_receiving_and_sending(void **state)
+{
+	uint32_t turns = 0;
+
+	(void)state;
+	begin(1);
+	test.lcores[0].client = work;
+	test.lcores[0].client_ctx = &turns;
+	push(&test.port.wire[0], frame_for(2));
+	assert_true(data_lcore_turn(&test.lcores[0], 7));
+	assert_int_equal(count(&test.port.sent), 1); /* in the same turn */
+	assert_true(data_lcore_turn(&test.lcores[0], 7));
+	assert_false(data_lcore_turn(&test.lcores[0], 7));
+	assert_int_equal(turns, 3);
+	end();
+}
+
 static void
 turn__frames_reach_their_owner(void **state)
 {
@@ -483,6 +514,7 @@ main(void)
 		cmocka_unit_test(frame_qpn__of_every_kind),
 		cmocka_unit_test(frame_qpn__only_of_roce),
 		cmocka_unit_test(turn__one_lcore_keeps_everything),
+		cmocka_unit_test(turn__client_works_between_receiving_and_sending),
 		cmocka_unit_test(turn__frames_reach_their_owner),
 		cmocka_unit_test(turn__foreign_frames_stay),
 		cmocka_unit_test(turn__full_inbox_loses_and_counts),

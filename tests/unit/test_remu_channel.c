@@ -221,6 +221,51 @@ remu_channel_poll__fatal_event(void **state)
 	bench_close(&f.b);
 }
 
+/* A client on the engine's lcore has its completions there; the channel still owns. */
+static void
+remu_qp_set_cq__completions_change_over(void **state)
+{
+	struct fixture f;
+	struct remu_cq *cq;
+	struct remu_qp *qp;
+	struct remu_wc wc[2];
+
+	(void)state;
+	open_channels(&f);
+	open_qp(&f, f.ch, 50);
+	qp = remu_qp_find(f.b.e, 50);
+	assert_int_equal(remu_cq_create(f.b.e, 1, &cq), 0);
+	assert_int_equal(remu_qp_post(f.b.e, qp, &write_8, 0), 0);
+	assert_int_equal(remu_qp_set_cq(f.b.e, qp, cq), -EBUSY);
+	remu_qp_modify(f.b.e, qp, REMU_QP_RESET, NULL);
+	assert_int_equal(remu_channel_poll(f.ch, wc, 1), 1);
+	assert_int_equal(wc[0].status, REMU_WC_WR_FLUSH_ERR);
+	f.ch->in_flight = 0; /* nobody had posted it through the channel */
+
+	assert_int_equal(remu_qp_set_cq(f.b.e, qp, cq), 0);
+	assert_int_equal(remu_cq_destroy(f.b.e, cq), -EBUSY);
+	assert_int_equal(remu_qp_modify(f.b.e, qp, REMU_QP_INIT, NULL), 0);
+	assert_int_equal(remu_qp_modify(f.b.e, qp, REMU_QP_RTR, &f.b.attr), 0);
+	assert_int_equal(remu_qp_modify(f.b.e, qp, REMU_QP_RTS, &f.b.attr), 0);
+	assert_int_equal(remu_qp_post(f.b.e, qp, &write_8, 0), 0);
+	assert_int_equal(remu_qp_post(f.b.e, qp, &write_8, 0), -EAGAIN); /* one place */
+	assert_int_equal(remu_channel_qp_close(f.ch, 50, 3), 0);
+	expect_verb(&f, f.ch, 3, 0);
+	assert_int_equal(remu_cq_poll(cq, wc, 2), 1);
+	assert_int_equal(wc[0].status, REMU_WC_WR_FLUSH_ERR);
+	assert_int_equal(f.ch->in_flight, 0);
+	assert_int_equal(remu_cq_destroy(f.b.e, cq), 0);
+
+	/* The next one in its place begins as all do. */
+	open_qp(&f, f.ch, 50);
+	assert_int_equal(remu_channel_post(f.ch, 50, &write_8), 0);
+	remu_engine_poll(f.b.e, 0);
+	assert_int_equal(remu_channel_qp_close(f.ch, 50, 4), 0);
+	expect_work(&f, f.ch, 0, REMU_WC_WR_FLUSH_ERR);
+	expect_verb(&f, f.ch, 4, 0);
+	bench_close(&f.b);
+}
+
 /* Two engines on one thread, whose wire never loses anything. */
 struct server {
 	struct remu_engine *e[2];
@@ -336,6 +381,7 @@ main(void)
 		cmocka_unit_test(remu_channel__keeps_to_its_own),
 		cmocka_unit_test(remu_channel_post__full),
 		cmocka_unit_test(remu_channel_poll__fatal_event),
+		cmocka_unit_test(remu_qp_set_cq__completions_change_over),
 		cmocka_unit_test(remu_channel__two_threads),
 	};
 

@@ -599,7 +599,9 @@ memif__client_without_server_has_no_link(void **state)
 		snprintf(args, sizeof(args), "%s,socket-abstract=yes,socket=unit-test-port-%d-%d",
 			servers[i], (int)getpid(), i);
 		cfg = config(plug("net_memif0", args));
+		cfg.mtu = 4200; /* more than the driver admits */
 		port = open_port(&cfg);
+		assert_int_equal(remu_port_mtu(port), 4200);
 		assert_true(remu_port_is_memif(port));
 		assert_false(remu_port_is_memif_client(port));
 		assert_false(remu_port_link_up(port));

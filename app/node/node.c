@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * ccm-node: one node of the cluster as a process. The main lcore is the control core; the others
- * move packets. With one lcore only, it does both.
- */
+#include "node.h"
+
 #include "background.h"
-#include "boot.h"
 #include "capture.h"
-#include "ccm.h"
-#include "clock.h"
-#include "config.h"
 #include "exercise.h"
-#include "lcore.h"
 #include "log.h"
 #include "memif_guard.h"
-#include "options.h"
-#include "port_gate.h"
-#include "port_watch.h"
 #include "rdma_emul.h"
 #include "reload.h"
 #include "remu_port.h"
-#include "telemetry.h"
+#include "target.h"
 
 #include <rte_common.h>
-#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
@@ -31,7 +20,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,35 +40,7 @@ enum {
 	IDLE_NS = 200000,      /* quiet time before the control core sleeps */
 };
 
-RTE_LOG_REGISTER_DEFAULT(app_logtype, INFO);
-
 static _Atomic int app_signals;
-
-struct node {
-	struct node_options opt;
-	struct node_config cfg;
-	struct node_clock clock;
-	uint32_t n_engines;
-	uint16_t port_id;
-	struct rte_mempool *pool;
-	struct remu_port *port;
-	struct port_gate gate;
-	struct port_watch watch;
-	struct remu_engine *engines[CCM_MAX_ENGINES];
-	struct remu_channel *channels[CCM_MAX_ENGINES];
-	struct data_lcore lcores[CCM_MAX_ENGINES];
-	void *memory;
-	size_t memory_size;
-	struct exercise *exercise;
-	struct node_boot boot;
-	struct node_reload reload;
-	struct capture *capture; /* NULL: none */
-	struct ccm *ccm;
-	struct telemetry_source telemetry;
-	_Atomic bool stop_data;
-	_Atomic uint64_t control_ns; /* when the control core began its last turn */
-	uint64_t came_up;	     /* partners that have come up in this turn, by index */
-};
 
 static void
 on_signal(int sig)
@@ -88,6 +48,20 @@ on_signal(int sig)
 	(void)sig;
 	if (atomic_fetch_add(&app_signals, 1) > 0)
 		_exit(1); /* asked twice: at once */
+}
+
+void
+node_catch_signals(void)
+{
+	signal(SIGTERM, on_signal);
+	signal(SIGINT, on_signal);
+	signal(SIGPIPE, SIG_IGN); /* whoever read our log may be gone */
+}
+
+bool
+node_interrupted(void)
+{
+	return atomic_load_explicit(&app_signals, memory_order_relaxed) > 0;
 }
 
 static struct node *app_node;
@@ -156,16 +130,16 @@ report_boot(struct node *node, uint64_t now)
 static void
 set_log_level(const struct node *node)
 {
-	int level = node->opt.log_level >= 0 ? node->opt.log_level : node->cfg.log_level;
+	int level = node->log_level >= 0 ? node->log_level : node->cfg.log_level;
 
 	rte_log_set_level(app_logtype, RTE_LOG_ERR + (uint32_t)level);
 }
 
 /* One line for a failed start; the steps taken so far are undone by the caller. */
 static int
-fail(const char *what, int error)
+fail(const struct node *node, const char *what, int error)
 {
-	fprintf(stderr, "ccm-node: %s: %s\n", what, strerror(error));
+	fprintf(stderr, "%s: %s: %s\n", node->program, what, strerror(error));
 	return -1;
 }
 
@@ -175,7 +149,7 @@ total_ports(const struct node_config *cfg)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < cfg->n_clients; i++)
-		n += cfg->clients[i].ports;
+		n += cfg->clients[i].ccm.ports;
 	return n;
 }
 
@@ -196,14 +170,15 @@ open_port(struct node *node)
 
 	if (remu_port_first(&node->port_id) != 0) {
 		fprintf(stderr,
-			"ccm-node: no Ethernet device: give EAL one before \"--\", for "
-			"example --vdev=net_memif0,role=server,socket=ccm\n");
+			"%s: no Ethernet device: give EAL one before \"--\", for "
+			"example --vdev=net_memif0,role=server,socket=ccm\n",
+			node->program);
 		return -1;
 	}
 	node->n_engines = RTE_MIN(RTE_MAX(workers, 1u), (uint32_t)CCM_MAX_ENGINES);
 	node->n_engines = RTE_MIN(node->n_engines, (uint32_t)remu_port_max_queues(node->port_id));
 	if (node->n_engines == 0)
-		return fail("the device has no queues", ENODEV);
+		return fail(node, "the device has no queues", ENODEV);
 	if (workers > node->n_engines)
 		NODE_LOG(WARNING, "%u of %u data lcores stay idle: the device has no more queues",
 			workers - node->n_engines, workers);
@@ -212,19 +187,31 @@ open_port(struct node *node)
 	node->pool = rte_pktmbuf_pool_create("ccm", mbufs, POOL_CACHE, 0,
 		(uint16_t)RTE_MAX(room, (uint32_t)RTE_MBUF_DEFAULT_BUF_SIZE), SOCKET_ID_ANY);
 	if (node->pool == NULL)
-		return fail("packet buffers (give EAL more memory: -m)", rte_errno);
+		return fail(node, "packet buffers (give EAL more memory: -m)", rte_errno);
 	cfg.port_id = node->port_id;
 	cfg.n_queues = (uint16_t)node->n_engines;
 	cfg.pool = node->pool;
 	memcpy(cfg.mac, node->cfg.port.mac, sizeof(cfg.mac));
 	if (remu_port_open(&cfg, &node->port, error, sizeof(error)) != 0) {
-		fprintf(stderr, "ccm-node: %s\n", error);
+		fprintf(stderr, "%s: %s\n", node->program, error);
 		return -1;
 	}
 	node->cfg.ccm.path_mtu = remu_path_mtu(remu_port_mtu(node->port));
 	if (node->cfg.ccm.path_mtu == 0)
-		return fail("the device's MTU is too small for RoCEv2", EINVAL);
+		return fail(node, "the device's MTU is too small for RoCEv2", EINVAL);
 	return 0;
+}
+
+/* The clients that work on a data lcore. */
+static bool
+data_clients(void *ctx, struct data_lcore *d, uint64_t now)
+{
+	struct node *node = ctx;
+	bool any = target_turn(node->target, d->id);
+
+	if (node->hooks.data != NULL)
+		any |= node->hooks.data(node->hooks.ctx, d, now);
+	return any;
 }
 
 static int
@@ -239,6 +226,7 @@ create_engines(struct node *node)
 		.max_qps = partners * (1 + ports),
 		.max_mrs = partners * (CCM_REGION_KEYS + ports),
 		.sq_depth = SQ_DEPTH,
+		.rq_depth = target_receives(&node->cfg),
 		.window = WINDOW,
 		.hold_max = HOLD,
 		.answer_arp = node->cfg.port.arp,
@@ -246,10 +234,9 @@ create_engines(struct node *node)
 	};
 	uint32_t channel_depth = RTE_MAX(CHANNEL_DEPTH,
 		rte_align32pow2(node->cfg.ccm.n_partners * PARTNER_DEPTH));
-	int rc;
+	int rc = 0;
 
 	memcpy(cfg.mac, node->cfg.port.mac, sizeof(cfg.mac));
-	rc = port_gate_init(&node->gate, node->n_engines, !remu_port_is_memif(node->port));
 	for (uint32_t i = 0; rc == 0 && i < node->n_engines; i++) {
 		cfg.id = i;
 		rc = remu_engine_create(&cfg, &node->engines[i]);
@@ -259,8 +246,12 @@ create_engines(struct node *node)
 		if (rc == 0)
 			rc = data_lcore_init(&node->lcores[i], i, node->n_engines, node->engines[i],
 				node->port, &node->gate, node->lcores);
+		if (rc == 0 && (node->hooks.data != NULL || cfg.rq_depth != 0)) {
+			node->lcores[i].client = data_clients;
+			node->lcores[i].client_ctx = node;
+		}
 	}
-	return rc == 0 ? 0 : fail("engines (give EAL more memory: -m)", -rc);
+	return rc == 0 ? 0 : fail(node, "engines (give EAL more memory: -m)", -rc);
 }
 
 /* Frames into a file, where that is asked for. */
@@ -268,8 +259,8 @@ static int
 create_capture(struct node *node)
 {
 	struct capture_config cfg = {
-		.file = node->opt.pcap,
-		.max_bytes = node->opt.pcap_bytes,
+		.file = node->pcap,
+		.max_bytes = node->pcap_bytes,
 		.n_rings = node->n_engines,
 		.now_ns = now_ns,
 	};
@@ -277,23 +268,24 @@ create_capture(struct node *node)
 	char error[CAPTURE_ERROR_LEN];
 	int rc;
 
-	if (node->opt.pcap[0] == '\0')
+	if (node->pcap == NULL)
 		return 0;
 	remu_port_info(node->port, &info);
 	cfg.interface = info.name;
 	if (capture_create(&cfg, &node->capture, error, sizeof(error)) != 0) {
-		fprintf(stderr, "ccm-node: %s\n", error);
+		fprintf(stderr, "%s: %s\n", node->program, error);
 		return -1;
 	}
 	for (uint32_t i = 0; i < node->n_engines; i++)
 		node->lcores[i].capture = capture_ring_of(node->capture, i);
 	rc = capture_start(node->capture);
-	return rc == 0 ? 0 : fail("thread for the capture", -rc);
+	return rc == 0 ? 0 : fail(node, "thread for the capture", -rc);
 }
 
 static int
 create_manager(struct node *node)
 {
+	struct ccm_client_config clients[CCM_MAX_CLIENTS];
 	struct ccm_env env = {
 		.rand64 = rand64,
 		.event = on_event,
@@ -302,12 +294,14 @@ create_manager(struct node *node)
 	};
 	int rc;
 
-	node->memory_size = ccm_memory_size(&node->cfg.ccm, node->cfg.clients, node->cfg.n_clients);
+	for (uint32_t i = 0; i < node->cfg.n_clients; i++)
+		clients[i] = node->cfg.clients[i].ccm;
+	node->memory_size = ccm_memory_size(&node->cfg.ccm, clients, node->cfg.n_clients);
 	node->memory = mmap(NULL, RTE_MAX(node->memory_size, (size_t)CCM_REGION_SIZE),
 		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (node->memory == MAP_FAILED) {
 		node->memory = NULL;
-		return fail("memory of the clients' ports", errno);
+		return fail(node, "memory of the clients' ports", errno);
 	}
 	madvise(node->memory, node->memory_size, MADV_HUGEPAGE);
 	memcpy(env.channels, node->channels, sizeof(env.channels));
@@ -319,37 +313,58 @@ create_manager(struct node *node)
 		report_boot(node, now_ns());
 	}
 	if (rc == 0)
-		rc = exercise_create(&node->cfg, node->opt.exercise, &node->exercise);
+		rc = exercise_create(&node->cfg, node->exercise, &node->exerciser);
 	if (rc == 0)
-		rc = exercise_register(node->exercise, node->ccm);
-	return rc == 0 ? 0 : fail("connection manager", -rc);
+		rc = exercise_register(node->exerciser, node->ccm);
+	if (rc == 0)
+		rc = target_create(&node->cfg, node->engines, node->n_engines, &node->target);
+	if (rc == 0)
+		rc = target_register(node->target, node->ccm);
+	if (rc == 0 && node->hooks.start != NULL)
+		rc = node->hooks.start(node->hooks.ctx);
+	return rc == 0 ? 0 : fail(node, "connection manager", -rc);
 }
 
 static int
 start_telemetry(struct node *node)
 {
-	int rc = node_reload_start(&node->reload, node->opt.config, &node->cfg, now_ns);
+	int rc;
 
+	if (!node->telemetry)
+		return 0;
+	rc = node_reload_start(&node->reload, node->config_file, &node->cfg, now_ns);
 	if (rc != 0)
-		return fail("thread for SIGHUP", -rc);
-	node->telemetry = (struct telemetry_source){
+		return fail(node, "thread for SIGHUP", -rc);
+	node->telemetry_source = (struct telemetry_source){
 		.cfg = &node->cfg,
 		.ccm = node->ccm,
 		.engines = node->engines,
 		.lcores = node->lcores,
 		.n_engines = node->n_engines,
 		.port = node->port,
-		.exercise = node->exercise,
+		.exercise = node->exerciser,
 		.boot = &node->boot,
 		.reload = &node->reload,
 		.capture = node->capture,
-		.capture_file = node->opt.pcap,
-		.capture_bytes = node->opt.pcap_bytes,
+		.capture_file = node->pcap,
+		.capture_bytes = node->pcap_bytes,
 		.now_ns = now_ns,
 		.start_ns = now_ns(),
 		.control_ns = &node->control_ns,
 	};
-	return node_telemetry_register(&node->telemetry) == 0 ? 0 : fail("telemetry", ENOMEM);
+	return node_telemetry_register(&node->telemetry_source) == 0
+		? 0
+		: fail(node, "telemetry", ENOMEM);
+}
+
+static bool
+data_turn(struct node *node, uint32_t id, uint64_t now)
+{
+	struct data_lcore *d = &node->lcores[id];
+
+	if (likely(node->hooks.bare == NULL))
+		return data_lcore_turn(d, now);
+	return node->hooks.bare(node->hooks.ctx, d, now);
 }
 
 static int
@@ -366,7 +381,7 @@ data_main(void *arg)
 		return 0;
 	port_gate_enter(&node->gate, id);
 	while (!atomic_load_explicit(&node->stop_data, memory_order_relaxed))
-		data_lcore_turn(&node->lcores[id], node_clock_now(&node->clock));
+		data_turn(node, id, node_clock_now(&node->clock));
 	port_gate_leave(&node->gate, id);
 	return 0;
 }
@@ -375,17 +390,21 @@ data_main(void *arg)
 static bool
 control_turn(struct node *node, uint64_t now)
 {
-	bool any;
+	bool any = false;
 
 	ccm_link_report(node->ccm, port_watch_poll(&node->watch, now));
-	if (node_reload_poll(&node->reload)) {
+	if (node->telemetry && node_reload_poll(&node->reload)) {
 		set_log_level(node);
 		report_boot(node, now); /* its budget may be another */
 	}
+	if (node->hooks.control != NULL)
+		any = node->hooks.control(node->hooks.ctx, now);
+	if (node->hooks.bare != NULL)
+		return any;
 	if (node_boot_poll(&node->boot, now))
 		report_boot(node, now);
-	any = ccm_poll(node->ccm, now);
-	any |= exercise_poll(node->exercise, now);
+	any |= ccm_poll(node->ccm, now);
+	any |= exercise_poll(node->exerciser, now);
 	for (; node->came_up != 0; node->came_up &= node->came_up - 1)
 		log_setup(node, (uint32_t)__builtin_ctzll(node->came_up));
 	return any;
@@ -421,16 +440,17 @@ control_main(struct node *node, bool alone)
 		port_gate_enter(&node->gate, 0);
 	for (;;) {
 		uint64_t now = node_clock_now(&node->clock);
-		bool any = alone && data_lcore_turn(&node->lcores[0], now);
+		bool any = alone && data_turn(node, 0, now);
 
 		atomic_store_explicit(&node->control_ns, now, memory_order_relaxed);
 		any |= control_turn(node, now);
-		if (leave_ns == 0 && atomic_load_explicit(&app_signals, memory_order_relaxed) > 0) {
+		if (leave_ns == 0 && (node->leaving || node_interrupted())) {
 			NODE_LOG(INFO, "leaving");
 			leave_ns = now;
 			ccm_stop(node->ccm, now);
 		}
-		if (leave_ns != 0 && (ccm_stopped(node->ccm) || now - leave_ns > LEAVE_NS))
+		if (leave_ns != 0 &&
+			(ccm_stopped(node->ccm) || now - leave_ns > LEAVE_NS || node->hooks.bare))
 			break;
 		if (any)
 			busy_ns = now;
@@ -459,13 +479,13 @@ log_start(const struct node *node)
 }
 
 static void
-run(struct node *node)
+run_once(struct node *node)
 {
 	bool alone = rte_lcore_count() == 1;
 
-	port_watch_init(&node->watch, node->port, &node->gate);
-	memif_guard_arm(&node->gate);
-	log_start(node);
+	node->again = false;
+	node->leaving = false;
+	atomic_store(&node->stop_data, false);
 	if (!alone)
 		rte_eal_mp_remote_launch(data_main, node, SKIP_MAIN);
 	control_main(node, alone);
@@ -473,77 +493,85 @@ run(struct node *node)
 	rte_eal_mp_wait_lcore();
 }
 
-/*
- * Undo what has been done, in reverse. Returns whether EAL can be cleaned up too: not after memif,
- * whose closing leaves EAL's interrupt thread parked, and EAL would wait for it.
- */
-static bool
-tear_down(struct node *node, bool ran)
+/* The port's users and what they use: nothing runs. */
+static void
+drop_manager(struct node *node)
+{
+	ccm_destroy(node->ccm);
+	node->ccm = NULL;
+	exercise_destroy(node->exerciser);
+	node->exerciser = NULL;
+	target_destroy(node->target);
+	node->target = NULL;
+	for (uint32_t i = 0; i < node->n_engines; i++) {
+		data_lcore_fini(&node->lcores[i]);
+		remu_engine_destroy(node->engines[i]);
+		node->engines[i] = NULL;
+	}
+	if (node->memory != NULL)
+		munmap(node->memory, node->memory_size);
+	node->memory = NULL;
+}
+
+int
+node_open(struct node *node)
+{
+	app_node = node;
+	set_log_level(node);
+	if (open_port(node) != 0)
+		return -1;
+	if (port_gate_init(&node->gate, node->n_engines, !remu_port_is_memif(node->port)) != 0)
+		return fail(node, "lcores", ENOMEM);
+	if (create_engines(node) != 0 || create_capture(node) != 0 || create_manager(node) != 0 ||
+		start_telemetry(node) != 0)
+		return -1;
+	return 0;
+}
+
+void
+node_run(struct node *node)
+{
+	node->ran = true;
+	port_watch_init(&node->watch, node->port, &node->gate);
+	memif_guard_arm(&node->gate);
+	log_start(node);
+	run_once(node);
+	while (node->again && !node_interrupted()) {
+		drop_manager(node);
+		usleep(node->pause_us);
+		if (create_engines(node) != 0 || create_manager(node) != 0)
+			break;
+		run_once(node);
+	}
+}
+
+void
+node_leave(struct node *node)
+{
+	node->leaving = true;
+}
+
+void
+node_again(struct node *node)
+{
+	node->again = true;
+	node->leaving = true;
+}
+
+bool
+node_close(struct node *node)
 {
 	bool clean = true;
 
 	node_telemetry_stop();
-	node_reload_stop(&node->reload);
+	if (node->telemetry)
+		node_reload_stop(&node->reload);
 	capture_destroy(node->capture);
-	if (ran)
+	if (node->ran)
 		clean = port_watch_close_port(&node->watch) && !node->watch.memif;
 	else
 		remu_port_close(node->port);
 	memif_guard_arm(NULL);
-	ccm_destroy(node->ccm);
-	exercise_destroy(node->exercise);
-	for (uint32_t i = 0; i < node->n_engines; i++) {
-		data_lcore_fini(&node->lcores[i]);
-		remu_engine_destroy(node->engines[i]);
-	}
-	if (node->memory != NULL)
-		munmap(node->memory, node->memory_size);
+	drop_manager(node);
 	return clean;
-}
-
-int
-main(int argc, char **argv)
-{
-	char error[NODE_OPTIONS_ERROR_LEN];
-	struct node_config_error config_error;
-	struct node *node;
-	bool ran = false, clean;
-	int status;
-
-	node = calloc(1, sizeof(*node));
-	if (node == NULL)
-		return EXIT_FAILURE;
-	app_node = node;
-	if (node_options_parse(argc, argv, &node->opt, error, sizeof(error)) != 0) {
-		fprintf(stderr, "ccm-node: %s\n", error);
-		return NODE_EXIT_USAGE;
-	}
-	status = node_options_act(&node->opt, stdout, stderr);
-	if (status >= 0)
-		return status;
-	if (node_config_load(node->opt.config, &node->cfg, &config_error) != 0) {
-		fprintf(stderr, "%s\n", config_error.text);
-		return NODE_EXIT_USAGE;
-	}
-	background_init();
-	node_reload_block_signal();
-	if (rte_eal_init(node->opt.eal_argc, argv) < 0) {
-		fprintf(stderr, "ccm-node: EAL: %s\n", rte_strerror(rte_errno));
-		return EXIT_FAILURE;
-	}
-	set_log_level(node);
-	node->clock = node_clock_make(rte_get_tsc_hz());
-	signal(SIGTERM, on_signal);
-	signal(SIGINT, on_signal);
-	signal(SIGPIPE, SIG_IGN); /* whoever read our log may be gone */
-	if (open_port(node) == 0 && create_engines(node) == 0 && create_capture(node) == 0 &&
-		create_manager(node) == 0 && start_telemetry(node) == 0) {
-		run(node);
-		ran = true;
-	}
-	clean = tear_down(node, ran);
-	status = ran ? EXIT_SUCCESS : EXIT_FAILURE;
-	if (clean)
-		rte_eal_cleanup();
-	exit(status); /* other threads of EAL live on until here, and may still look at the node */
 }
