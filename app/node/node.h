@@ -54,7 +54,7 @@ struct node {
 	int log_level;		 /* enum node_log_level; -1: as the configuration says */
 	const char *pcap;	 /* file to capture frames in; NULL: none; not with node_again() */
 	uint64_t pcap_bytes;	 /* the most that captures may take */
-	uint32_t pause_us; /* node_again(): between the end and the new beginning */
+	uint32_t pause_us;	 /* node_again(): between the end and the new beginning */
 	struct node_clock clock;
 	struct node_hooks hooks;
 	/* constant from node_open() to node_close(), without node_again() */
