@@ -13,7 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 64 };
+enum {
+	JOBS_MAX = 64,
+	MESH_MAX = 32, /* nodes; with more there is a frame under way at any time */
+};
 
 static const char usage[] =
 	"usage: sim --seeds N [--first-seed S] [--jobs J]   worlds with mixed faults\n"
@@ -31,8 +34,8 @@ static const char usage[] =
 	"       sim --exhaustion                            memory, mbufs, queue pairs run out\n"
 	"       sim --versions                              versions, features, strange records\n"
 	"       sim --identity [--seeds N]                  nodes that take each other's place\n"
-	"       sim --many N | --mesh N [--seeds ROUNDS]    a hub with N partners, or N nodes in a "
-	"mesh\n"
+	"       sim --many N | --mesh N [--seeds ROUNDS]    a hub with N partners, or N <= 32 "
+	"nodes in a mesh\n"
 	"What does not hold yet, with --seeds or --seed:\n"
 	"       --strict-late    late copies of old frames end no session\n";
 
@@ -255,7 +258,8 @@ main(int argc, char **argv)
 		}
 	}
 	if (mode == 0 || optind != argc || opt.jobs == 0 || opt.jobs > JOBS_MAX ||
-		opt.sample == 0 || opt.n_nodes > SIM_NODES || opt.n_nodes == 1) {
+		opt.sample == 0 || opt.n_nodes > SIM_NODES || opt.n_nodes == 1 ||
+		(opt.shape == SIM_MESH && opt.n_nodes > MESH_MAX)) {
 		fputs(usage, stderr);
 		return 2;
 	}
