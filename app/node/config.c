@@ -57,9 +57,10 @@ const char *const node_log_levels[NODE_LOG_LEVELS] = {
 	[NODE_LOG_DEBUG] = "debug",
 };
 
-static const char *const kind_names[NODE_CLIENT_COUNT] = {
+const char *const node_client_kinds[NODE_CLIENT_PROGRAM + 1] = {
 	[NODE_CLIENT_EXERCISE] = "exercise",
 	[NODE_CLIENT_TARGET] = "target",
+	[NODE_CLIENT_PROGRAM] = "program",
 };
 
 /* clang-format off: one row per key: name, type, flags, min, max, default, member */
@@ -107,7 +108,7 @@ static const struct node_field client_fields[] = {
 	{"ports", FIELD_INTEGER, NEED, 1, CCM_MAX_PORTS, 0, CLIENT(ccm.ports)},
 	{"memory", FIELD_SIZE, NEED, CCM_PORT_MEMORY_MIN, TIB, 0, CLIENT(ccm.memory)},
 	{"kind", FIELD_ENUM, 0, 0, NODE_CLIENT_COUNT - 1, NODE_CLIENT_EXERCISE, CLIENT(kind),
-		.names = kind_names},
+		.names = node_client_kinds},
 	{.name = NULL},
 };
 

@@ -106,5 +106,8 @@ void node_config_reload(struct node_config *cfg, const struct node_config *from)
 /* Names of the log levels, by enum node_log_level. */
 extern const char *const node_log_levels[NODE_LOG_LEVELS];
 
+/* Names of the kinds of clients, by enum node_client_kind. */
+extern const char *const node_client_kinds[NODE_CLIENT_PROGRAM + 1];
+
 /* What a configuration comes to, in one line without a newline. */
 void node_config_summary(const struct node_config *cfg, char *out, size_t len);

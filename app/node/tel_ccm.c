@@ -288,6 +288,18 @@ static const struct tel_field client_fields[] = {
 	{0},
 };
 
+/* What the node does with a client's ports; a client that the file does not have is a program's own. */
+static const char *
+client_kind(const char *name)
+{
+	const struct node_config *cfg = app_source->cfg;
+
+	for (uint32_t i = 0; i < cfg->n_clients; i++)
+		if (strcmp(cfg->clients[i].ccm.name, name) == 0)
+			return node_client_kinds[cfg->clients[i].kind];
+	return node_client_kinds[NODE_CLIENT_PROGRAM];
+}
+
 /* With each partner a word, and how often there is each word. */
 static struct tel_object
 client_object(const struct ccm_client_status *st)
@@ -297,6 +309,7 @@ client_object(const struct ccm_client_status *st)
 	char key[TEL_KEY_LEN];
 
 	tel_put_text(&o, "name", st->name);
+	tel_put_text(&o, "kind", client_kind(st->name));
 	tel_put_fields(&o, client_fields, st);
 	for (uint32_t i = 0; i < app_source->cfg->ccm.n_partners; i++) {
 		partner_key(key, i);

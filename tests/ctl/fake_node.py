@@ -52,7 +52,7 @@ def table():
         "/ccm/partners": {"total": 1, "partners": {"partner_2": PARTNER}},
         "/ccm/partner,2": {**PARTNER, **DETAILS},
         "/ccm/clients": {"total": 1, "clients": {"client_0": {
-            "name": "nvlog", "ports": 2, "memory_bytes": 16777216, "partners_up": 1, "ups": 1, "downs": 0,
+            "name": "nvlog", "kind": "exercise", "ports": 2, "memory_bytes": 16777216, "partners_up": 1, "ups": 1, "downs": 0,
             "posted": 194, "completed": 194, "errors": 0, "partners": {"partner_2": "connected"}}}},
         "/ccm/ports,0": {"total": 1, "ports": {"partner_2_port_0": port}},
         "/ccm/ports,2": {"total": 1, "ports": {"partner_2_port_0": port}},

@@ -653,7 +653,7 @@ test_clients_and_ports(void **state)
 	CHECK("/ccm/clients", NULL, "total", "2", "clients.client_1.name",
 		"a_name_of_31_characters_.-_.-_z", "clients.client_1.memory_bytes", "77",
 		"clients.client_1.partners_up", "64", "clients.client_2", "nothing", "next",
-		"nothing");
+		"nothing", "clients.client_1.kind", "program");
 	CHECK("/ccm/clients", "1", "clients.client_0", "nothing", "clients.client_1.ups", "78",
 		"clients.client_1.downs", "79", "clients.client_1.posted", "80",
 		"clients.client_1.completed", "81", "clients.client_1.errors", "82",
@@ -663,6 +663,14 @@ test_clients_and_ports(void **state)
 		"clients.client_1.partners_connecting", "0", "clients.client_1.partners_no_session",
 		"0");
 	CHECK("/ccm/clients", "2", "total", "2", "clients.client_1", "nothing");
+	/* The kind is that of the client of this name, wherever it stands in the file. */
+	node.cfg.n_clients = 2;
+	node.cfg.clients[0] = (struct node_client){.ccm.name = "other"};
+	node.cfg.clients[1] = (struct node_client){
+		.ccm.name = "a_name_of_31_characters_.-_.-_z",
+		.kind = NODE_CLIENT_TARGET,
+	};
+	CHECK("/ccm/clients", NULL, "clients.client_0.kind", "target");
 	CHECK("/ccm/ports", NULL, "total", "6", "next", "nothing",
 		"ports.partner_65000_port_0.index", "0", "ports.partner_64999_port_2.partner_id",
 		"64999", "ports.partner_64999_port_2.qpn", "16777214",
