@@ -183,6 +183,9 @@ class Checks(Machine):
         self.finds("config", "warning", "no configuration", config=False)
         self.config = self.write_config(lambda c: c["node"].update(name="refuse-me"))
         self.finds("config", "error", "ccm-node refuses it", todo="--check-config")
+        # What it says is what is shown, whatever it says.
+        self.program("ccm-node", "#!/bin/sh\necho chatter >&2\nprintf '%s:3:9: node.id: 0\\033[2J\\n' \"$2\" >&2\nexit 2\n")
+        self.finds("config", "error", f"ccm-node refuses it: {self.config}:3:9: node.id: 0?[2J", todo="tries it again")
         os.unlink(os.path.join(self.folder, "bin", "ccm-node"))
         if not os.path.exists(os.path.join(ROOT, "build/app/node/ccm-node")):
             self.finds("config", "warning", "is not checked", todo="CCM_NODE")

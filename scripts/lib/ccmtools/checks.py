@@ -8,7 +8,7 @@ import collections
 import re
 
 from .host import cpu_set, cpu_text
-from .text import duration, size
+from .text import clean, duration, size
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 Finding = collections.namedtuple("Finding", "level name text todo", defaults=("",))
@@ -65,16 +65,17 @@ def check_config(patient):
             "Put ccm-node into PATH, or name it by the variable CCM_NODE.",
         )
         return
-    done = patient.host.run(patient.program, "--check-config", patient.config_path)
-    if done is not None:
+    done = patient.host.finish(patient.program, "--check-config", patient.config_path)
+    if done is not None and done.returncode == 0:
         yield Finding(OK, "config", f"{patient.config_path}: ccm-node accepts it")
-    else:
-        yield Finding(
-            ERROR,
-            "config",
-            f"{patient.config_path}: ccm-node refuses it",
-            f"{patient.program} --check-config {patient.config_path} says why.",
-        )
+        return
+    said = (done.stderr.strip().splitlines() or [""])[-1] if done is not None else ""
+    yield Finding(
+        ERROR,
+        "config",
+        f"ccm-node refuses it: {clean(said, 600)}" if said else f"{patient.config_path}: ccm-node refuses it",
+        f"Correct it; {patient.program} --check-config {patient.config_path} tries it again.",
+    )
 
 
 # ---- memory

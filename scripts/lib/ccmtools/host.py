@@ -58,18 +58,24 @@ class Host:
 
     def run(self, *command):
         """Standard output of a program that succeeded, or None."""
+        done = self.finish(*command)
+        return done.stdout if done and done.returncode == 0 else None
+
+    @staticmethod
+    def finish(*command):
+        """What became of a program; None when it cannot be run, or does not end."""
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 command,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=False,
                 stdin=subprocess.DEVNULL,
                 timeout=PROGRAM_SECONDS,
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return done.stdout if done.returncode == 0 else None
 
     def uid(self):
         match = re.search(r"^Uid:\s+\d+\s+(\d+)", self.read("/proc/self/status") or "", re.M)
