@@ -154,11 +154,89 @@ class Shown(Case):
         names, codec = read("lib/ccm/ccm_names.c"), read("lib/rdma_emul/roce_packet.c")
         for table, prefix, text in ((meaning.VERDICTS, "CCM_VERDICT", names), (meaning.REASONS, "CCM_REASON", names),
                                     (meaning.ADVICE, "CCM_ADVICE", names), (meaning.CLIENT_STATES, "CCM_CLIENT", names),
+                                    (meaning.STATES, "CCM", names), (meaning.STEPS, "CCM_STEP", names),
                                     (meaning.DROPS, "REMU_DROP", codec)):  # fmt: skip
-            known = re.findall(rf'\[{prefix}_[A-Z0-9_]+\] = "([a-z_]+)"', text)
+            # Of a session's states the prefix is that of all: what has no second one.
+            part = "[A-Z]+" if prefix == "CCM" else "[A-Z0-9_]+"
+            known = re.findall(rf'\[{prefix}_{part}\] = "([a-z_]+)"', text)
             known = [name for name in known if (prefix, name) != ("REMU_DROP", "none")]
             self.assertGreater(len(known), 2)
             self.assertEqual(sorted(known), sorted(table), prefix)
+
+    def test_explain(self):
+        """Every word that is shown is explained, without a node."""
+        told = {(row["kind"], row["word"]): row for row in json.loads(self.run_ctl("explain --json").stdout)["words"]}
+        for kind, table in (("verdict", meaning.VERDICTS), ("reason", meaning.REASONS), ("advice", meaning.ADVICE),
+                            ("state of a session", meaning.STATES), ("state of a client", meaning.CLIENT_STATES),
+                            ("drop", meaning.DROPS), ("step", meaning.STEPS)):  # fmt: skip
+            self.assertEqual([word for is_kind, word in told if is_kind == kind], list(table))
+        for (kind, word), row in told.items():
+            done = self.run_ctl("explain", word)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            flat = " ".join(done.stdout.split())
+            self.assertIn(f"{word}, {kind}: {row['what']}", flat)
+            for count, step in enumerate(row["todo"], 1):
+                self.assertIn(f"{count}. {step}", flat)
+        done = self.run_ctl("explain no_anser")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("no such word: no_anser; did you mean no_answer", done.stderr)
+
+    def test_partner_in_words(self):
+        self.serve(fake_node.broken(fake_node.table(), partner={
+            "state": "search", "verdict": "hung", "reason": "partner_hung", "advice": "take_over"}))  # fmt: skip
+        out = " ".join(self.good("partners", "2").split())
+        for name, value in (("state", "search"), ("verdict", "hung"), ("reason", "partner_hung")):
+            table = {"state": meaning.STATES}.get(name) or {"hung": meaning.VERDICTS["hung"].what,
+                                                            "partner_hung": meaning.REASONS["partner_hung"].what}  # fmt: skip
+            self.assertIn(" ".join((name, value, table[value])), out)
+
+    def test_advice_fits_the_verdict(self):
+        """Only where nothing is heard of the partner a cut cable looks the same."""
+        for verdict, words, others in (
+            ("unreachable", "a cut cable looks the same", "wake up"), ("hung", "it may wake up", "cable"),
+            ("stuck", "may get on after all", "cable"),
+        ):  # fmt: skip
+            with fake_node.FakeNode(self.path, fake_node.broken(fake_node.table(), partner={
+                    "state": "up" if verdict == "stuck" else "search", "verdict": verdict, "advice": "take_over"})):  # fmt: skip
+                out = self.run_ctl("--socket", self.path, "status").stdout
+            advice = " ".join(out.split("advice", 1)[1].split("  do ", 1)[0].split())
+            self.assertIn(f"fence it first: {words}" if verdict != "stuck" else words, advice)
+            self.assertNotIn(others, advice)
+
+    def test_where_it_looks_for_a_partner(self):
+        """The addresses of one that is not connected: a wrong one is seen at once."""
+        address = "at       02:00:00:00:00:02, 192.0.2.2, queue pair 0x100\n"
+        self.serve()
+        self.assertNotIn(address, self.good("status"))
+        down = fake_node.broken(fake_node.table(), partner={"state": "search", "verdict": "unreachable"})
+        self.serve(down, prefix="b")
+        self.assertIn(address, self.run_ctl("-p", "b", "status").stdout)
+
+    def test_how_the_last_session_ended(self):
+        """Told where it says more than what is wrong now."""
+        for verdict, reason, was, told in (("hung", "none", "partner_hung", False), ("refused", "version", "no_answer", True),
+                                           ("unreachable", "no_answer", "no_answer", False)):  # fmt: skip
+            with fake_node.FakeNode(self.path, fake_node.broken(fake_node.table(), partner={
+                    "state": "search", "verdict": verdict, "reason": reason, "last_down_reason": was})):  # fmt: skip
+                out = self.run_ctl("--socket", self.path, "status").stdout
+            self.assertEqual(f"the last session ended by {was}: " in out, told, out)
+
+    def test_answered_just_now(self):
+        self.serve(fake_node.broken(fake_node.table(), partner={"last_answer_ms": 0}))
+        self.assertIn("last answer 0 s ago", " ".join(self.good("status").split()))
+
+    def test_errors_as_json(self):
+        """Who reads JSON is told so, too, and in one object."""
+        for words in ("status", "partners", "doctor", "reload", "boot set x", "events -f", "watch -c 1"):
+            done = self.run_ctl("-p", "nobody", "--json", *words.split())
+            self.assertEqual(done.returncode, 3, words)
+            self.assertIn("no telemetry socket", json.loads(done.stdout)["error"], words)
+            self.assertEqual(done.stderr.count("\n"), 1)
+        self.serve()
+        done = self.run_ctl("--socket", self.path, "--json", "partners", "9")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("error", json.loads(done.stdout))
+        self.assertIn("no such word", json.loads(self.run_ctl("--json explain x").stdout)["error"])
 
     def test_unknown_words_are_shown(self):
         answers = fake_node.broken(fake_node.table(), partner={
@@ -269,7 +347,7 @@ class Shown(Case):
         self.assertEqual(self.run_ctl("--socket", self.path, "reload").returncode, 3)
 
     def test_usage(self):
-        for words in ("--bogus", "no-such-command", "partners 0", "partners x", "watch --json", "status --timeout 0",
+        for words in ("--bogus", "no-such-command", "partners 0", "partners x", "explain a b", "status --timeout 0",
                       "events -n -1", "--socket x --file-prefix y status"):  # fmt: skip
             done = self.run_ctl(words)
             self.assertEqual((done.returncode, done.stdout), (64, ""), words)
@@ -558,9 +636,16 @@ class Terminals(Case):
         out = self.good("watch", "-c", "3", "-i", "0.1")
         self.assertEqual(out.count("node-a: UP"), 3)
         self.assertNotIn("\033", out)
+        lines = self.good("watch", "--json", "-c", "3", "-i", "0.1").splitlines()
+        reports = [json.loads(line) for line in lines]
+        self.assertEqual([report["state"] for report in reports], ["up"] * 3)
+        self.assertEqual(sorted({report["time"] for report in reports}), [r["time"] for r in reports])
         node.close()
         done = self.run_ctl("--socket", self.path, "watch", "-c", "1")
         self.assertEqual(done.returncode, 3)
+        done = self.run_ctl("--socket", self.path, "watch", "-c", "1", "--json")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("no answer", json.loads(done.stdout)["error"])
 
     def test_reader_that_goes(self):
         self.serve()
@@ -588,6 +673,10 @@ class Text(unittest.TestCase):
         self.assertTrue(lines[0].startswith("  - aaa"))
         self.assertTrue(any("3 ms" in line for line in lines))
         self.assertEqual(screen.wrap(""), [""])
+        # A word that fits a line of its own, such as a file's name, stays whole.
+        narrow = Screen(io.StringIO(), colour=False, columns=20)
+        self.assertEqual(narrow.wrap("abcdefgh.json: ok", 4, "ok      config  "),
+                         ["ok      config", "    abcdefgh.json:", "    ok"])  # fmt: skip
 
 
 class SupportBundle(Case):

@@ -31,6 +31,10 @@ sections() {
 }
 assert_eq "verdicts with a section in doc/operate.md" "$(names VERDICT | xargs)" "$(sections 5 | xargs)"
 assert_eq "reasons with a section in doc/operate.md" "$(names REASON | xargs)" "$(sections 6 | xargs)"
+states=$(sed -n 's/.*\[CCM_[A-Z]*\] = "\([a-z]*\)".*/\1/p' "$ROOT/lib/ccm/ccm_names.c" | xargs)
+# shellcheck disable=SC2016 # backquotes of the document
+told=$(sed -n '/^## 4/,/^## 5/s/^| `\([a-z]*\)` | .*/\1/p' "$ROOT/doc/operate.md" | xargs)
+assert_eq "states of a session that doc/operate.md tells" "${states:?}" "$told"
 sed -n 's/^\t{"\(\/[a-z/]*\)", .*/\1/p' "$ROOT/app/node/telemetry.c" >"$TMP/commands"
 [ "$(wc -l <"$TMP/commands")" -gt 12 ] || fail "telemetry.c: no commands found"
 while read -r command; do

@@ -7,6 +7,7 @@ ok, 1 warnings, 2 errors. Of the other commands: 0 done, 1 not done, 3 no node o
 """
 import argparse
 import contextlib
+import difflib
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import sys
 import time
 import traceback
 
-from . import VERSION, bundle, doctor, live, status, views
+from . import VERSION, bundle, doctor, live, meaning, status, views
 from .node import Node, find_node, local_nodes
 from .telemetry import TelemetryError
 from .text import Screen, clean, duration, plural
@@ -164,6 +165,8 @@ def build_parser():
     sub.add_argument("--config", metavar="FILE", help="the node's configuration, to be added")
     sub.add_argument("--log", metavar="FILE", help="the node's log, to be added (its end)")
     sub.add_argument("--secrets", action="store_true", help="with the keys of memory regions")
+    sub = add("explain", "what a word means that is shown here, and what to do; all words without one", run_explain)
+    sub.add_argument("word", nargs="?")
     add("nodes", "which nodes run on this machine", run_nodes)
     return parser
 
@@ -176,6 +179,13 @@ def show(args, data, render):
         args.screen.say(json.dumps(data, indent=2))
     else:
         args.screen.say(render(args.screen))
+
+
+def complain(args, text):
+    """One line for people; with --json an object too, since whoever reads that reads nothing else."""
+    if args.json:
+        args.screen.say(json.dumps({"error": text}))
+    print(f"ccmctl: {text}", file=sys.stderr)
 
 
 def open_node(args):
@@ -235,7 +245,7 @@ def run_reload(args):
         try:
             os.kill(pid, signal.SIGHUP)
         except OSError as error:
-            print(f"ccmctl: process {pid}: {error.strerror}", file=sys.stderr)
+            complain(args, f"process {pid}: {error.strerror}")
             return 1
         while (answer := node.reload()).num("count") == before:
             time.sleep(0.05)  # bounded by the node's deadline
@@ -245,14 +255,13 @@ def run_reload(args):
 
 
 def run_watch(args):
-    if args.json:
-        args.parser.error("watch has no --json: use status --json, again and again")
     return live.watch(
         lambda: find_node(args.file_prefix, args.socket, args.timeout),
         args.timeout,
         args.screen,
         args.interval,
         args.count,
+        args.json,
     )
 
 
@@ -305,7 +314,7 @@ def run_bundle(args):
     try:
         file, size = bundle.save(made, who, args.output)
     except OSError as error:
-        print(f"ccmctl: {clean(str(error.filename), 200)}: {error.strerror}", file=sys.stderr)
+        complain(args, f"{clean(str(error.filename), 200)}: {error.strerror}")
         return 1
     data = {"file": file, "bytes": size, "parts": sorted(made.parts), "notes": made.notes}
 
@@ -317,6 +326,17 @@ def run_bundle(args):
             f" described in it, {keys} the keys of memory regions."
         )
 
+    show(args, data, render)
+    return 0
+
+
+def run_explain(args):
+    data, render = views.explain(args.word)
+    if not data["words"]:
+        near = difflib.get_close_matches(args.word, [name for _, name, _ in meaning.explain(None)], 3)
+        hint = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+        complain(args, f"no such word: {clean(args.word, 60)}{hint}")
+        return 1
     show(args, data, render)
     return 0
 
@@ -383,10 +403,11 @@ def main(argv=None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves the terminal as it was
     try:
         args = parse(argv)
-        return args.run(args)
-    except TelemetryError as error:
-        print(f"ccmctl: {clean(str(error), 500)}", file=sys.stderr)
-        return NO_ANSWER
+        try:
+            return args.run(args)
+        except TelemetryError as error:
+            complain(args, clean(str(error), 500))
+            return NO_ANSWER
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

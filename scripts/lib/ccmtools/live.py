@@ -151,10 +151,11 @@ def fit(lines, screen, interval):
     return [*lines, "", screen.paint("dim", foot)]
 
 
-def watch(find, timeout, screen, interval, count):
-    """Redraw for ever, or count times. On no terminal, one screen after the other."""
+def watch(find, timeout, screen, interval, count, as_json=False):
+    """Redraw for ever, or count times. On no terminal, one screen after the other; as JSON, one report
+    in each line."""
     node, rates, shown, path, code = None, Rates(), 0, find(), 3
-    full = screen.tty and os.environ.get("TERM", "dumb") != "dumb"
+    full = screen.tty and os.environ.get("TERM", "dumb") != "dumb" and not as_json
     with keyboard() as fd:
         try:
             if full:
@@ -169,7 +170,10 @@ def watch(find, timeout, screen, interval, count):
                         node.telemetry.close()
                     node, code = None, 3
                     lines = screen.wrap(f"no answer from the node: {error}")
-                if full:
+                    report = {"error": f"no answer from the node: {error}"}
+                if as_json:
+                    screen.say(json.dumps({"time": round(time.time(), 3), **report}))
+                elif full:
                     screen.out.write(CLEAR)
                     screen.say(fit(lines, screen, interval))
                 else:

@@ -180,6 +180,36 @@ ADVICE = {
     "take_over": "take over its work, but fence it first: a cut cable looks the same from here",
     "unsure": "unsure whether to take over its work: the fault may be on this side",
 }
+# Where the partner is known to be alive, so that a cut cable does not look the same.
+TAKE_OVER = {
+    "hung": "take over its work, but fence it first: it may wake up, and its memory is still there",
+    "stuck": "take over its work, but fence it first: it runs, and may get on after all",
+}
+
+# Of a session, as this node has it: from the search to UP in this order.
+STATES = {
+    "down": "nothing is asked and nothing offered: the node begins or has stopped",
+    "closing": "the last attempt's ports are being destroyed",
+    "search": "READs the partner's status record until there is one that fits",
+    "bound": "both mean the same attempt; lists of clients are exchanged",
+    "ports": "our ports exist; the partner's are awaited",
+    "ready": "our ports are joined to the partner's; its word is awaited that it sees that too",
+    "up": "the session is there, and clients have been told",
+    "refused": "one of the two does not want the other: see the reason",
+    "leaving": "this node stops, and tells its partners",
+}
+
+# Steps of a set-up, as `ccmctl timing` shows them: how they are called, and what they are.
+STEPS = {
+    "read_one": ("READ 1", "read the partner's status record"),
+    "write_one": ("WRITE 1", "write our record into its slot"),
+    "read_two": ("READ 2", "read it again: does it mean us?"),
+    "write_two": ("WRITE 2", "write ours again: we mean it"),
+    "client_info": ("client info", "the partner's clients are known"),
+    "create_ports": ("create ports", "our ports exist"),
+    "connect_ports": ("connect ports", "they are joined to the partner's"),
+    "ready": ("ready", "verified by both; clients told UP"),
+}
 
 CLIENT_STATES = {
     "no_session": "no session",
@@ -226,6 +256,25 @@ DROPS = {
     "response_bad": "answers that do not fit their request",
     "syndrome": "answers with a code that is not known",
 }
+
+
+def advice(name, verdict):
+    """Words for a take-over that fit what the partner is doing; None for no advice."""
+    return TAKE_OVER.get(verdict, ADVICE[name]) if name == "take_over" else ADVICE.get(name)
+
+
+def _tables():
+    """Of all words that are explained: by kind, name and meaning."""
+    plain = {"state of a session": STATES, "advice": ADVICE, "state of a client": CLIENT_STATES,
+             "step": {name: f"{title}: {text}" for name, (title, text) in STEPS.items()}, "drop": DROPS}  # fmt: skip
+    tables = {kind: {name: Meaning(text, []) for name, text in table.items()} for kind, table in plain.items()}
+    return {"verdict": VERDICTS, "reason": REASONS, **tables}
+
+
+def explain(word):
+    """[(what kind of word it is, the word, its Meaning)]: one word may be of several kinds; all without one."""
+    return [(kind, name, table[name]) for kind, table in _tables().items() for name in table
+            if word in (None, name)]  # fmt: skip
 
 
 def lookup(table, name):

@@ -14,9 +14,6 @@ from .telemetry import TelemetryError
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 PORTS_MAX = 256  # round trips are told one by one up to here
-SESSION_STATES = ("down", "closing", "search", "bound", "ports", "ready", "up", "refused", "leaving")
-STEPS = ("read_one", "write_one", "read_two", "write_two", "client_info", "create_ports", "connect_ports",
-         "ready")  # fmt: skip
 
 Family = collections.namedtuple("Family", "name kind unit help samples")
 """kind: gauge, counter or info; name: without _total or _info; samples: (labels, value)."""
@@ -127,7 +124,7 @@ def collect(node):
     for partner in partners:
         add_partner(c, partner)
     for record in node.timing():
-        for step in STEPS:
+        for step in meaning.STEPS:
             c.add("ccm_setup_step_duration_seconds", "gauge", "Each step of the last set-up of a session.",
                   record.seconds(f"{step}_ns"), "seconds", partner=record.num("id"), step=step)  # fmt: skip
     for client in node.clients():
@@ -201,7 +198,7 @@ def add_partner(c, partner):
     c.states(
         "ccm_partner_state",
         "State of the session.",
-        SESSION_STATES,
+        meaning.STATES,
         partner.text("state"),
         "state",
         **label,

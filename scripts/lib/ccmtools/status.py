@@ -71,6 +71,12 @@ def todo_of(partner, verdict, reason):
     return list(dict.fromkeys(steps))[:4]
 
 
+def address_of(partner):
+    """Where this node looks for it; None where that is not told."""
+    mac, ip, qpn = partner.text("mac", ""), partner.text("ip", ""), partner.num("remote_qpn")
+    return f"{mac}, {ip}, queue pair {qpn:#x}" if mac and ip and qpn is not None else None
+
+
 def judge_partner(partner):
     """A partner as /ccm/partner has it, or as much of it as there is."""
     if partner.get("error"):
@@ -97,6 +103,7 @@ def judge_partner(partner):
         "setup_us": partner.num("setup_us"),
         "sessions": partner.num("sessions"),
         "role": partner.text("role"),
+        "address": address_of(partner),
     }
 
 
@@ -248,13 +255,16 @@ def render_wrong(parts, screen):
         head += f", for {duration(since)}" if since is not None else ""
     lines = screen.wrap(f"{name_of(parts)}: {head}")
     lines += labelled("why", part["what"], screen)
-    if part.get("advice") in meaning.ADVICE:
-        lines += labelled("advice", meaning.ADVICE[part["advice"]], screen)
+    if len(parts) == 1 and part.get("address") and not part["connected"]:
+        lines += labelled("at", part["address"], screen)
+    advice = meaning.advice(part.get("advice"), part.get("verdict"))
+    if advice:
+        lines += labelled("advice", advice, screen)
     was = part.get("last_down_reason")
     if was not in (None, "none", "?", part["reason"]):
         text = meaning.lookup(meaning.REASONS, was).what
-        text = "" if text in part["what"] else f": {text}"
-        lines += labelled("before", f"the last session ended by {was}{text}", screen)
+        if text not in part["what"]:  # it would say the same twice
+            lines += labelled("before", f"the last session ended by {was}: {text}", screen)
     return lines + bullets(part["todo"], screen)
 
 
@@ -270,7 +280,8 @@ def render_fine(parts, screen):
         text += f"; {plural(part['ports'] or 0, 'port')}, path MTU {part['path_mtu']}"
         if part["setup_us"]:
             text += f", set up in {duration(part['setup_us'] / 1e6)}"
-        text += f", last answer {duration(part['last_answer_s'])} ago" if part["last_answer_s"] else ""
+        if part["last_answer_s"] is not None:
+            text += f", last answer {duration(part['last_answer_s'])} ago"
         lines += screen.wrap(text, 2, "")
         if part["verdict"] not in ("up", "?"):
             lines += labelled("why", part["what"], screen)

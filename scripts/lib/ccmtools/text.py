@@ -108,8 +108,8 @@ class Screen:
         for word in GLUE.sub("\\1\0\\2", text).split(" "):
             room = self.columns - visible(line) - (1 if used else 0)
             while visible(word) > room:
-                if used:
-                    lines.append(line)
+                if used or len(line) > indent and visible(word) <= self.columns - indent:
+                    lines.append(line.rstrip())
                     line, used, room = " " * indent, 0, self.columns - indent
                 elif ESCAPE.search(word) or room < 1:
                     break

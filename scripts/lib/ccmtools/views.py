@@ -10,21 +10,40 @@ from .node import in_order
 from .telemetry import TelemetryError
 from .text import clean, duration, plural, size
 
-STEPS = (
-    ("read_one", "READ 1", "read the partner's status record"),
-    ("write_one", "WRITE 1", "write our record into its slot"),
-    ("read_two", "READ 2", "read it again: does it mean us?"),
-    ("write_two", "WRITE 2", "write ours again: we mean it"),
-    ("client_info", "client info", "the partner's clients are known"),
-    ("create_ports", "create ports", "our ports exist"),
-    ("connect_ports", "connect ports", "they are joined to the partner's"),
-    ("ready", "ready", "verified by both; clients told UP"),
-)
-
 
 def state_style(cell):
     word = cell.strip()
     return "good" if word in ("up", "connected") else "bad" if word in ("refused", "hung") else None
+
+
+def word_of(partner, field):
+    """What a word in an answer about a partner means."""
+    value = partner.text(field, "")
+    if field == "advice":
+        return meaning.advice(value, partner.text("verdict")) or ""
+    if field == "verdict":
+        return meaning.lookup(meaning.VERDICTS, value).what
+    if field.endswith("reason"):
+        return meaning.lookup(meaning.REASONS, value).what
+    return meaning.STATES.get(value, "") if field == "state" else ""
+
+
+def explain(word):
+    """What a word means that ccmctl, the log, telemetry or metrics show; all words without one."""
+    found = meaning.explain(word)
+
+    def render(screen):
+        if word is None:
+            rows = [(kind, name, known.what) for kind, name, known in found]
+            return screen.table(("kind", "word", "what it means"), rows)
+        lines = []
+        for kind, name, known in found:
+            lines += ["", *screen.wrap(f"{name}, {kind}: {known.what}", 2, "")]
+            for count, step in enumerate(known.todo, 1):
+                lines += screen.wrap(step, 5, f"  {count}. ")
+        return lines[1:]
+
+    return {"words": [{"word": name, "kind": kind, **known._asdict()} for kind, name, known in found]}, render
 
 
 def partners(node, number=None):
@@ -32,8 +51,8 @@ def partners(node, number=None):
 
     def render(screen):
         if number is not None:
-            rows = [(name, value) for name, value in records[0].items()]
-            return screen.table(("field", "value"), rows)
+            rows = [(name, value, word_of(records[0], name)) for name, value in records[0].items()]
+            return screen.table(("field", "value", "which means"), rows)
         rows = [
             (
                 p.num("id"),
@@ -81,6 +100,7 @@ def clients(node):
             rows.append(
                 (
                     c.text("name"),
+                    c.text("kind", "-"),
                     c.num("ports"),
                     size(c.num("memory_bytes")),
                     f"{states.count('connected')} of {len(states)}",
@@ -90,8 +110,8 @@ def clients(node):
                     words or "-",
                 )
             )
-        heads = ("client", "ports", "memory", "connected", "posted", "completed", "errors", "others")
-        return screen.table(heads, rows, "<>>>>>><") if rows else ["no clients are registered"]
+        heads = ("client", "kind", "ports", "memory", "connected", "posted", "completed", "errors", "others")
+        return screen.table(heads, rows, "<<>>>>>><") if rows else ["no clients are registered"]
 
     return {"clients": records}, render
 
@@ -187,7 +207,7 @@ def timing(node):
                 f" ({plural(partner.count('sessions') if partner else 0, 'session')},"
                 f" {plural(partner.count('attempts') if partner else 0, 'attempt')})"
             )
-            rows = [(name, duration(record.seconds(key + "_ns")), what) for key, name, what in STEPS]
+            rows = [(name, duration(record.seconds(key + "_ns")), what) for key, (name, what) in meaning.STEPS.items()]
             lines += screen.table(("step", "took", "what"), rows, "<><", 2)
         return lines or ["no partners"]
 
