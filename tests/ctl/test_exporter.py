@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -155,7 +156,7 @@ class Text(Case):
         self.assertEqual(found["ccm_partner_up"]['partner="2"'], 0)
         self.assertEqual(found["ccm_node_state"]['state="down"'], 1)
         self.assertEqual(
-            found["ccm_partner_reason_info"]['reason="no_answer",last_down="none",partner="2"'], 1
+            found["ccm_partner_reason_info"]['reason="no_answer",last_down="none",theirs="none",partner="2"'], 1
         )
         self.assertNotIn("ccm_partner_last_answer_age_seconds", found)
         self.assertNotIn("ccm_partner_setup_duration_seconds", found)
@@ -340,6 +341,51 @@ class Files(Case):
         self.assertGreater(len(members), 20)
         known = {key for key, _, _ in (*metrics.RDMA_COUNTERS, *metrics.RDMA_GAUGES)} | metrics.UNUSED_STATS
         self.assertEqual(set(members) - known, set())
+
+    def test_every_field_of_telemetry_is_a_metric(self):
+        """What /ccm/partners, /ccm/clients and /ccm/exercise tell: changed, some metric changes."""
+        with open(os.path.join(ROOT, "app/node/tel_ccm.c"), encoding="utf-8") as file:
+            source = file.read()
+        tables = (("partner_fields", "/ccm/partners", "partners", "partner_2", metrics.UNUSED_PARTNER),
+                  ("client_fields", "/ccm/clients", "clients", "client_0", metrics.UNUSED_CLIENT),
+                  ("exercise_fields", "/ccm/exercise", None, None, {"sessions"}))  # fmt: skip
+        node = self.serve()
+        before = self.text()
+        for table, command, group, name, unused in tables:
+            body = re.search(rf"{table}\[\] = \{{(.*?)\n\}};", source, re.S).group(1)
+            fields = re.findall(r'[A-Z]+\("(\w+)"', body)
+            self.assertGreater(len(fields), 4)
+            body = re.search(r"\nput_partner\(.*?\n\}", source, re.S).group(0)
+            fields += re.findall(r'tel_put_\w+\(o, "(\w+)"', body) if name == "partner_2" else []
+            for field in set(fields) - unused:
+                answer = node.answers[command]
+                record = answer[group][name] if group else answer
+                self.assertIn(field, record)
+                old, record[field] = record[field], 987654321
+                self.assertNotEqual(self.text(), before, (command, field))
+                record[field] = old
+
+    def text(self):
+        """The metrics without those that tell of the asking."""
+        return [line for line in self.once().stdout.splitlines() if "scrape_duration" not in line]
+
+    def test_states_are_those_of_the_program(self):
+        """One sample for each, whichever is present."""
+        with open(os.path.join(ROOT, "lib/ccm/ccm_names.c"), encoding="utf-8") as file:
+            names = file.read()
+        self.serve()
+        found = read(self.once().stdout, True)
+        for metric, label, prefix in (("ccm_partner_state", "state", "CCM_[A-Z]+"),
+                                      ("ccm_partner_verdict", "verdict", "CCM_VERDICT_[A-Z_]+"),
+                                      ("ccm_partner_advice", "advice", "CCM_ADVICE_[A-Z_]+"),
+                                      ("ccm_client_partners", "state", "CCM_CLIENT_[A-Z_]+"),
+                                      ("ccm_setup_step_duration_seconds", "step", "CCM_STEP_[A-Z0-9_]+")):  # fmt: skip
+            known = re.findall(rf'\[{prefix}\] = "([a-z_]+)"', names)
+            self.assertGreater(len(known), 2)
+            told = [re.search(rf'\b{label}="([a-z_]+)"', labels).group(1) for labels in found[metric]]
+            self.assertEqual(sorted(told), sorted(known), metric)
+        endpoint = runpy.run_path(os.path.join(ROOT, "monitoring/dpdk-endpoint/ccm.py"))
+        self.assertEqual(sorted(endpoint["STATES"]), sorted(re.findall(r'\[CCM_[A-Z]+\] = "([a-z_]+)"', names)))
 
     def test_endpoint_of_dpdks_exporter(self):
         path = os.path.join(ROOT, "monitoring/dpdk-endpoint/ccm.py")

@@ -248,9 +248,24 @@ class Dissector(unittest.TestCase):
         self.assertEqual(
             dict(re.findall(r'\[(\d+)\] = "(\w+)"', shown)), {numbers[key]: told[key] for key in told}
         )
+        roles = re.search(r"local ROLES = \{(.*?)\}", lua).group(1)
+        self.assertEqual(re.findall(r'\[\d+\] = "(\w+)"', roles), re.findall(r'\[CCM_ROLE_\w+\] = "(\w+)"', names))
         phases = re.search(r"local PHASES = \{(.*?)\n\}", lua, re.S).group(1)
         table = re.findall(r"^\| (\d) \| ([A-Z]+) \|", read("doc/wire-format.md", "r"), re.M)
         self.assertEqual(re.findall(r'\[(\d+)\] = "(\w+)"', phases), table)
+
+    def test_fields_are_those_of_the_format(self):
+        """Place and size of each, as doc/wire-format.md has them: none is missing, none is made up."""
+        lua, text = read(LUA, "r"), read("doc/wire-format.md", "r")
+        tables = [(re.findall(r"^\| (\d+) \| (\d+) \| (\w+) \|", table, re.M)) for table in
+                  re.findall(r"^\| offset \| size \| field \|.*?\n\n", text, re.M | re.S)]  # fmt: skip
+        self.assertEqual(len(tables), 4)
+        for rows, name in zip(tables, ("record", "directory", "client", "port")):
+            told = [(offset, size, field) for offset, size, field in rows if field != "reserved"]
+            body = re.search(rf"local {name}_fields = \{{(.*?)\n\}}", lua, re.S).group(1)
+            shown = re.findall(r'\{ "([\w.]+)", (\d+), (\d+),', body)
+            self.assertEqual([(offset, size, field.split(".")[-1].replace("seq_back", "seq"))
+                              for field, offset, size in shown], told, name)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -86,8 +86,11 @@ DEVICE_COUNTERS = (
     ("inbox_full", "ccm_lcore_inbox_full", "Frames lost on the way to another data lcore."),
     ("tx_stalled", "ccm_lcore_transmit_stalled", "Frames dropped because the device took none."),
 )
-# What a node tells and no metric shows, on purpose.
+# What a node tells and no metric shows, on purpose: a nonce is another one each time, and the partner's
+# own state is part of the verdict.
 UNUSED_STATS = {"drops", "total_engines", "engines", "next"}
+UNUSED_PARTNER = {"nonce", "partner_nonce", "partner_state"}
+UNUSED_CLIENT = {"partners_up"}  # of the states of its partners
 
 
 class Collection:
@@ -203,12 +206,15 @@ def add_partner(c, partner):
         "state",
         **label,
     )
+    c.add("ccm_partner", "info", "Who the partner is, and the version of the session protocol that is agreed.", 1,
+          role=partner.text("role"), version=partner.num("version", 0), **label)  # fmt: skip
     c.states("ccm_partner_verdict", "What is to be said of the partner.", meaning.VERDICTS, partner.text("verdict"),
              "verdict", **label)  # fmt: skip
     c.states("ccm_partner_advice", "Whether to take its work over.", meaning.ADVICE, partner.text("advice"),
              "advice", **label)  # fmt: skip
-    c.add("ccm_partner_reason", "info", "Why the session is not up, and why the last one ended.", 1,
-          reason=partner.text("reason"), last_down=partner.text("last_down_reason"), **label)  # fmt: skip
+    c.add("ccm_partner_reason", "info", "Why the session is not up, why the last one ended, and why the partner refuses us.", 1,
+          reason=partner.text("reason"), last_down=partner.text("last_down_reason"),
+          theirs=partner.text("partner_reason"), **label)  # fmt: skip
     c.counters(PARTNER_COUNTERS, partner, **label)
     c.add("ccm_partner_last_answer_age_seconds", "gauge", "Time since the partner's record was READ; absent: never.",
           partner.seconds("last_answer_ms"), "seconds", **label)  # fmt: skip
