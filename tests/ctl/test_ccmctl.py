@@ -25,7 +25,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [HERE, os.path.join(ROOT, "scripts", "lib")]
 
 import fake_node  # noqa: E402 pylint: disable=wrong-import-position
-from ccmtools import cli, meaning, status, views  # noqa: E402 pylint: disable=wrong-import-position
+from ccmtools import cli, live, meaning, status, views  # noqa: E402 pylint: disable=wrong-import-position
 from ccmtools.node import Node  # noqa: E402 pylint: disable=wrong-import-position
 from ccmtools.telemetry import TelemetryError  # noqa: E402 pylint: disable=wrong-import-position
 from ccmtools.text import (
@@ -627,9 +627,26 @@ class Terminals(Case):
             self.assertTrue(out.startswith("\033[?1049h"), out[:20])
             self.assertTrue(out.rstrip("\r\n").endswith("\033[?1049l") or "^C" in out, out[-80:])
             self.assertIn("\033[?1049l", out)
-            self.assertIn("q quits", out)
+            self.assertRegex(out, "q quits[^\n]*\033\\[H")  # no newline behind the last line
         out = self.in_terminal(["watch", "-c", "2", "-i", "0.1"], env={"TERM": "dumb"})[1]
         self.assertNotIn("\033", out)
+
+    def test_watch_in_windows_of_any_height(self):
+        """What does not fit is older events first; the first line and the last always stay."""
+        self.serve()
+        for rows in (5, 8, 12, 13, 14, 15, 16, 17, 30):
+            screen = Screen(io.StringIO(), colour=False, columns=80)
+            with Node(self.path, 5) as node, unittest.mock.patch.object(Screen, "_window", lambda _: (80, rows)):
+                _, lines, events = live.frame(node, screen, live.Rates())
+                shown = live.fit(lines, events, screen, 1.0)
+            self.assertLessEqual(len(shown), rows)
+            self.assertTrue(shown[0].startswith("node-a: UP"))
+            self.assertTrue(shown[-1].endswith("q quits"))
+            there = [line[14:] for line in shown if "  partner 2  " in line]
+            everything = [line[14:] for event in events for line in event]
+            self.assertEqual(there, everything[len(everything) - len(there) :])
+            self.assertEqual(len(there), max(0, min(4, rows - 2 - len(lines) - 1)))
+            self.assertEqual("taller window" in " ".join(shown), rows - 2 < len(lines))
 
     def test_watch_without_a_terminal(self):
         node = self.serve()

@@ -133,22 +133,30 @@ def wait(seconds, fd):
 
 
 def frame(node, screen, rates):
+    """(the report, its lines, those of each of the latest events)"""
     report = status.gather(node)
     lines = status.render(report, screen)
-    lines += ["", *screen.wrap(rates.line(node.stats()))]
-    events = node.events()[-EVENTS:]
-    if events:
-        lines += ["", *(line for event in events for line in views.event_lines(event, screen))]
-    return report, lines
+    lines += ["", *screen.wrap(rates.line(node.stats()), 2, "")]
+    return report, lines, [views.event_lines(event, screen) for event in node.events()[-EVENTS:]]
 
 
-def fit(lines, screen, interval):
+def with_events(lines, events, room=None):
+    """The latest events below, as many as there is room for."""
+    shown = []
+    for event in reversed(events):
+        if room is not None and len(lines) + 1 + len(shown) + len(event) > room:
+            break
+        shown = event + shown
+    return [*lines, "", *shown] if shown else lines
+
+
+def fit(lines, events, screen, interval):
     """As many lines as the window has, with a last one that says how to leave."""
     foot = f"{time.strftime('%H:%M:%S')}  every {duration(interval)}; q quits"
     room = screen.rows - 2
     if len(lines) > room:
         lines = [*lines[: room - 1], screen.paint("dim", "... (a taller window shows more)")]
-    return [*lines, "", screen.paint("dim", foot)]
+    return [*with_events(lines, events, room), "", screen.paint("dim", foot)]
 
 
 def watch(find, timeout, screen, interval, count, as_json=False):
@@ -163,21 +171,23 @@ def watch(find, timeout, screen, interval, count, as_json=False):
             while True:
                 try:
                     node = node or Node(path, timeout, total=float("inf"))
-                    report, lines = frame(node, screen, rates)
+                    report, lines, events = frame(node, screen, rates)
                     code = status.CODES[report["state"]]
                 except TelemetryError as error:
                     if node:
                         node.telemetry.close()
                     node, code = None, 3
-                    lines = screen.wrap(f"no answer from the node: {error}")
+                    lines, events = screen.wrap(f"no answer from the node: {error}"), []
                     report = {"error": f"no answer from the node: {error}"}
                 if as_json:
                     screen.say(json.dumps({"time": round(time.time(), 3), **report}))
                 elif full:
                     screen.out.write(CLEAR)
-                    screen.say(fit(lines, screen, interval))
+                    # No newline behind the last line: it would move the first one out of the window.
+                    screen.out.write("\n".join(fit(lines, events, screen, interval)))
+                    screen.out.flush()
                 else:
-                    screen.say([*lines, "-" * min(screen.columns, 40)])
+                    screen.say([*with_events(lines, events), "-" * min(screen.columns, 40)])
                 shown += 1
                 if shown == count or wait(interval, fd if full else None):
                     return code
