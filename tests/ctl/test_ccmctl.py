@@ -107,6 +107,7 @@ class Shown(Case):
         self.assertIn("307 us", self.good("latency"))
         self.assertIn("READ 1", self.good("timing"))
         self.assertRegex(self.good("drops"), r"icrc +3 +damaged on the way")
+        self.assertRegex(self.good("drops"), r"tx_stalled +5 +the device took none")
         self.assertIn("-> 2 kernel", self.good("boot"))
 
     def test_exit_status(self):
@@ -168,7 +169,7 @@ class Shown(Case):
         told = {(row["kind"], row["word"]): row for row in json.loads(self.run_ctl("explain --json").stdout)["words"]}
         for kind, table in (("verdict", meaning.VERDICTS), ("reason", meaning.REASONS), ("advice", meaning.ADVICE),
                             ("state of a session", meaning.STATES), ("state of a client", meaning.CLIENT_STATES),
-                            ("drop", meaning.DROPS), ("step", meaning.STEPS)):  # fmt: skip
+                            ("drop", meaning.DROPS), ("loss", meaning.LOST), ("step", meaning.STEPS)):  # fmt: skip
             self.assertEqual([word for is_kind, word in told if is_kind == kind], list(table))
         for (kind, word), row in told.items():
             done = self.run_ctl("explain", word)
@@ -501,10 +502,13 @@ class Hostile(Case):
         answers["/ccm/boot"].update(name=evil, stages={"stage_1": evil})
         for item in answers["/ccm/events"]["events"].values():
             item.update({"from": evil, "to": evil, "reason": evil})
-        self.serve(answers)
-        for command in COMMANDS:
+        node = self.serve(answers)
+        for command in (*COMMANDS, "watch -c 1", "doctor"):
+            if command == "doctor":
+                node.answers["/ccm/partners"]["partners"]["partner_2"].update(state=evil, id=evil, conflicts=1)
+                node.answers["/remu/port"].update(link_mbps=evil, mtu_bytes=evil)
             done = self.run_ctl("--socket", self.path, *command.split())
-            self.assertIn(done.returncode, (0, 1), command)
+            self.assertIn(done.returncode, (0, 1) if command != "doctor" else (2,), command)
             text = done.stdout + done.stderr
             self.assertTrue(all(" " <= c <= "~" or c == "\n" for c in text), (command, text))
 

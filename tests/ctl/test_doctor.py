@@ -549,6 +549,14 @@ class RunningNode(Machine):
             todo="ccmctl status",
             answers=[("/ccm/partners", {"partners": {"partner_2": partner}})],
         )
+        for change, name, level, text in (
+            ({"state": "refused", "verdict": "refused", "reason": "version"}, "session", "error", "connected: refused: version"),
+            ({"conflicts": 2}, "mac", "warning", "two nodes have answered in turn as partner 2, 2 times"),
+        ):  # fmt: skip
+            partner = {**fake_node.PARTNER, **change}
+            found = self.with_node(name, level, text,
+                                   answers=[("/ccm/partners", {"partners": {"partner_2": partner}})])  # fmt: skip
+            self.assertEqual("no duplicates" in str(found), "conflicts" not in change)
         self.config = self.write_config(lambda c: c["port"].update(mtu=4300))
         self.with_node(
             "mtu",

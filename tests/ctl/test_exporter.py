@@ -326,6 +326,20 @@ class Files(Case):
             self.skipTest("promtool is missing (package prometheus): queries are not parsed")
         self.assertEqual(answer[0], 0, answer[1])
 
+    def test_configuration_in_the_document(self):
+        """What doc/operate.md gives for prometheus.yml is one, with the rules where they are installed."""
+        with open(os.path.join(ROOT, "doc/operate.md"), encoding="utf-8") as file:
+            text = re.search(r"```yaml\n(.*?)```", file.read(), re.S).group(1)
+        installed = "/usr/local/share/ccm/monitoring/ccm.rules.yml"
+        self.assertIn(f"- {installed}\n", text)
+        path = os.path.join(self.folder, "prometheus.yml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text.replace(installed, os.path.join(ROOT, "monitoring/ccm.rules.yml")))
+        answer = promtool("check", "config", path)
+        if answer is None:
+            self.skipTest("promtool is missing (package prometheus)")
+        self.assertEqual(answer[0], 0, answer[1])
+
     def test_alerts(self):
         answer = promtool("check", "rules", os.path.join(ROOT, "monitoring/ccm.rules.yml"))
         if answer is None:

@@ -22,6 +22,11 @@ meson install -C "$BUILD" --no-rebuild --quiet --destdir "$TMP/root" >"$TMP/inst
 ctl=$(find "$TMP/root" -name ccmctl -type f)
 [ -x "$ctl" ] || fail "ccmctl is not installed"
 
+for file in ccm/monitoring/ccm.rules.yml ccm/monitoring/grafana-ccm.json dpdk/telemetry-endpoints/ccm.py \
+	ccm/wireshark/ccm.lua; do
+	[ -f "${ctl%/bin/*}/share/$file" ] || fail "share/$file is not installed"
+done
+
 # ctl STATUS ARGUMENTS...: run it, with the output in $TMP/out and $TMP/err.
 ctl() {
 	local want=$1 status=0
@@ -82,6 +87,10 @@ ctl 0 "${a[@]}" --json ports
 assert_eq "ports" 3 "$(jq '.ports | length' "$TMP/out")"
 ctl 0 "${a[@]}" --json timing
 jq -e '.timing[0].id == 2 and .timing[0].read_one_ns > 0' "$TMP/out" >/dev/null || fail "timing"
+ctl 0 "${a[@]}" --json clients
+assert_eq "kinds of clients" "exercise exercise" "$(jq -r '[.clients[].kind] | join(" ")' "$TMP/out")"
+ctl 0 explain no_progress
+says '^no_progress, reason: '
 ctl 0 "${a[@]}" support-bundle -o "$TMP/bundle.tar.gz" --config "${PAIR_CONFIG[A]}" --log "${NODE_LOG[A]}"
 tar -xzf "$TMP/bundle.tar.gz" -C "$TMP" --one-top-level=bundle --strip-components=1
 grep -q '^node-a: UP' "$TMP/bundle/status.txt" || fail "bundle: $(cat "$TMP/bundle/status.txt")"

@@ -7,6 +7,7 @@ import re
 from . import meaning
 from .checks import ERROR, OK, WARNING, Finding, list_of, setting
 from .host import cpu_set, cpu_text
+from .status import headline
 from .text import plural
 
 MTU_OVERHEAD = 80  # of RoCEv2 over IPv4 in an IP packet, bytes: ROCE_MTU_OVERHEAD
@@ -392,7 +393,16 @@ def check_macs(patient):
 
 
 def check_neighbours(patient):
-    """What the kernel has heard on our link: another MAC at a partner's address is another machine."""
+    """What the node and the kernel have heard on our link: another machine in a partner's place."""
+    for partner in partners_of(patient):
+        count = partner.get("conflicts")
+        if isinstance(count, int) and count > 0:
+            yield Finding(
+                WARNING,
+                "mac",
+                f"two nodes have answered in turn as partner {partner.get('id')}, {plural(count, 'time')}",
+                meaning.REASONS["conflict"].todo[0],
+            )
     heard, ours = {}, {device.interface for device in patient.devices if device.shared}
     for line in (patient.host.read("/proc/net/arp") or "").splitlines()[1:]:
         words = line.split()
@@ -500,6 +510,6 @@ def check_sessions(patient):
             yield Finding(
                 ERROR,
                 "session",
-                f"partner {partner.get('id')} is not connected: {verdict}",
+                f"partner {partner.get('id')} is not connected: {headline(str(verdict), str(partner.get('reason')))}",
                 "ccmctl status says why and what to do.",
             )

@@ -5,7 +5,7 @@ import collections
 from . import checks, checks_net
 from .host import Eal, Host, find_program, load_config, of_process
 from .telemetry import TelemetryError
-from .text import plural
+from .text import clean, plural
 
 CHECKS = (
     checks.check_config,
@@ -25,6 +25,7 @@ CHECKS = (
 )
 ASKED = ("/ccm/status", "/ccm/partners", "/remu/port", "/remu/drops", "/eal/params")
 CODES = {checks.OK: 0, checks.WARNING: 1, checks.ERROR: 2}
+TEXT_MAX = 1000  # of what a node or a program says
 STYLES = {checks.OK: "good", checks.WARNING: "warn", checks.ERROR: "bad"}
 
 
@@ -87,9 +88,9 @@ def render(findings, screen):
     lines = []
     for finding in findings:
         level = screen.paint(STYLES[finding.level], f"{finding.level:<7}")
-        lines += screen.wrap(finding.text, indent, f"{level}  {finding.name:<{name_width}}  ")
+        lines += screen.wrap(clean(finding.text, TEXT_MAX), indent, f"{level}  {finding.name:<{name_width}}  ")
         if finding.todo:
-            lines += screen.wrap(finding.todo, indent + 3, " " * indent + "-> ")
+            lines += screen.wrap(clean(finding.todo, TEXT_MAX), indent + 3, " " * indent + "-> ")
     counts = collections.Counter(finding.level for finding in findings)
     summary = (
         f"{counts['ok']} ok, {plural(counts['warning'], 'warning')}, {plural(counts['error'], 'error')}"

@@ -258,6 +258,17 @@ DROPS = {
 }
 
 
+# Frames that were lost before anybody looked at them, or on their way out.
+LOST = {
+    "rx_missed": "the device's queue was full: the data lcore is too slow, or was away",
+    "rx_errors": "came damaged: cable, transceiver",
+    "rx_no_mbuf": "no buffers were left: give EAL more memory (-m)",
+    "tx_errors": "could not be sent: link, driver; dmesg",
+    "inbox_full": "another data lcore did not take them in time: is its CPU shared?",
+    "tx_stalled": "the device took none for a while: no link, or over net_memif nobody at the other end",
+}
+
+
 def advice(name, verdict):
     """Words for a take-over that fit what the partner is doing; None for no advice."""
     return TAKE_OVER.get(verdict, ADVICE[name]) if name == "take_over" else ADVICE.get(name)
@@ -266,7 +277,7 @@ def advice(name, verdict):
 def _tables():
     """Of all words that are explained: by kind, name and meaning."""
     plain = {"state of a session": STATES, "advice": ADVICE, "state of a client": CLIENT_STATES,
-             "step": {name: f"{title}: {text}" for name, (title, text) in STEPS.items()}, "drop": DROPS}  # fmt: skip
+             "step": {name: f"{title}: {text}" for name, (title, text) in STEPS.items()}, "drop": DROPS, "loss": LOST}  # fmt: skip
     tables = {kind: {name: Meaning(text, []) for name, text in table.items()} for kind, table in plain.items()}
     return {"verdict": VERDICTS, "reason": REASONS, **tables}
 

@@ -23,7 +23,7 @@ def word_of(partner, field):
         return meaning.advice(value, partner.text("verdict")) or ""
     if field == "verdict":
         return meaning.lookup(meaning.VERDICTS, value).what
-    if field.endswith("reason"):
+    if field.endswith("reason") and (value != "none" or field == "reason"):
         return meaning.lookup(meaning.REASONS, value).what
     return meaning.STATES.get(value, "") if field == "state" else ""
 
@@ -217,7 +217,6 @@ def timing(node):
 def drops(node):
     counters = node.drops()
     port = node.port()
-    names = ("rx_missed", "rx_errors", "rx_no_mbuf", "tx_errors", "inbox_full", "tx_stalled")
 
     def render(screen):
         some = [
@@ -225,14 +224,14 @@ def drops(node):
             for name in counters
             if counters.num(name)
         ]
-        lost = [(name, port.num(name)) for name in names if port.num(name)]
+        lost = [(name, port.num(name), what) for name, what in meaning.LOST.items() if port.num(name)]
         lines = screen.table(("dropped", "frames", "what it may be"), some, "<><") if some else []
         lines = lines or [screen.paint("good", "no frame has been dropped")]
         if lost:
-            lines += ["", *screen.table(("lost at the port", "frames"), lost, "<>")]
+            lines += ["", *screen.table(("lost at the port", "frames", "what it may be"), lost, "<><")]
         return lines
 
-    return {"drops": counters, "port": {name: port.num(name) for name in names}}, render
+    return {"drops": counters, "port": {name: port.num(name) for name in meaning.LOST}}, render
 
 
 def latency(node):
