@@ -341,6 +341,11 @@ class Files(Case):
         self.assertEqual(answer[0], 0, answer[1])
 
     def test_alerts(self):
+        with open(os.path.join(ROOT, "monitoring/ccm.rules.yml"), encoding="utf-8") as file:
+            rules = re.findall(r"- alert: (\w+)", file.read())
+        with open(os.path.join(ROOT, "monitoring/ccm.rules.test.yml"), encoding="utf-8") as file:
+            fired = re.findall(r"alertname: (\w+)\n +exp_alerts:", file.read())
+        self.assertEqual(sorted(rules), sorted(set(fired)))
         answer = promtool("check", "rules", os.path.join(ROOT, "monitoring/ccm.rules.yml"))
         if answer is None:
             self.skipTest("promtool is missing (package prometheus)")
