@@ -584,6 +584,9 @@ class Terminals(Case):
                 for line in out.splitlines():
                     self.assertLessEqual(len(line), columns, (command, line))
             plain = self.run_ctl("--socket", self.path, "--columns", str(columns), "status").stdout
+            # What goes on in a next line is indented: only paragraphs begin at the margin.
+            starts = {line.split()[0] for line in plain.splitlines() if line and line[0] != " "}
+            self.assertLessEqual(starts, {"node-a:", "partner", "client", "ports", "memory", "with", "nvlog"}, plain)
             colour = self.run_ctl("--socket", self.path, "--columns", str(columns), "--colour", "always",
                                   "status").stdout  # fmt: skip
             self.assertIn("\033[31m", colour)

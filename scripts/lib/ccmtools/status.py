@@ -253,7 +253,7 @@ def render_wrong(parts, screen):
     else:
         head = screen.paint("bad", "NOT CONNECTED: " + part["headline"])
         head += f", for {duration(since)}" if since is not None else ""
-    lines = screen.wrap(f"{name_of(parts)}: {head}")
+    lines = screen.wrap(f"{name_of(parts)}: {head}", 2, "")
     lines += labelled("why", part["what"], screen)
     if len(parts) == 1 and part.get("address") and not part["connected"]:
         lines += labelled("at", part["address"], screen)
@@ -271,7 +271,7 @@ def render_wrong(parts, screen):
 def render_fine(parts, screen):
     lines = []
     if len(parts) > CONNECTED_MAX:
-        return [*screen.wrap(f"{name_of(parts)}: {screen.paint('good', 'connected')}"), ""]
+        return [*screen.wrap(f"{name_of(parts)}: {screen.paint('good', 'connected')}", 2, ""), ""]
     for part in parts:
         head = screen.paint("good", "connected")
         if part["verdict"] != "up":
