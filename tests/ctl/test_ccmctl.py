@@ -394,6 +394,14 @@ class Found(Case):
         self.assertIn("pktgen: another DPDK process", out)
         self.assertEqual(out.count("node-a"), 2)
 
+    def test_folder_of_somebody_else(self):
+        """Of a node of root, an ordinary user sees nothing at all: that is said, with and without -p."""
+        with unittest.mock.patch("ccmtools.node.hidden_folders", lambda: ["/run/x"]):
+            for words in ("status", "-p a status"):
+                done = self.run_ctl(words)
+                self.assertEqual(done.returncode, 3)
+                self.assertIn("/run/x may not be read: try as root", done.stderr, words)
+
     def test_left_behind(self):
         node = self.serve()
         node.sock.close()  # the file stays

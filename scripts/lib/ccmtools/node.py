@@ -188,6 +188,10 @@ def local_nodes(timeout):
     return [(prefix, path, *probe(path, timeout)) for prefix, path in all_sockets()]
 
 
+def hidden_hints():
+    return [f"{folder} may not be read: try as root" for folder in hidden_folders()]
+
+
 def find_node(file_prefix, path, timeout):
     """The socket that was asked for, or that of the only node of this machine."""
     if path:
@@ -195,11 +199,11 @@ def find_node(file_prefix, path, timeout):
     if file_prefix:
         try:
             return find_socket(file_prefix)
-        except TelemetryError:
+        except TelemetryError as error:
             for prefix, found in all_sockets():
                 if prefix == file_prefix:
                     return found
-            raise
+            raise NoNode("; ".join([str(error), *hidden_hints()])) from error
     seen = local_nodes(min(timeout, 3.0))
     nodes = [(prefix, path) for prefix, path, what, _ in seen if what == "node"]
     if len(nodes) == 1:
@@ -210,5 +214,5 @@ def find_node(file_prefix, path, timeout):
     dead = sum(what == "dead" for _, _, what, _ in seen)
     parts = [f"{clean(prefix)}: {why}" for prefix, _, what, why in seen if what not in ("node", "dead")][:4]
     parts += [f"sockets left behind by dead processes: {dead}"] if dead else []
-    parts += [f"{folder} may not be read: try as root" for folder in hidden_folders()]
+    parts += hidden_hints()
     raise NoNode("no ccm-node runs here" + (f" ({'; '.join(parts)})" if parts else ""))
