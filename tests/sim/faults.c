@@ -88,15 +88,14 @@ keep(struct sim_captured *list, uint32_t *n, const uint8_t *frame, uint32_t len)
 
 /* What may be sent again later. */
 static void
-capture(struct sim_world *w, struct sim_way *way, const uint8_t *frame, uint32_t len,
-	const struct roce_packet *pkt)
+capture(struct sim_world *w, struct sim_way *way, bool bootstrap, const uint8_t *frame,
+	uint32_t len, const struct roce_packet *pkt)
 {
-	if (pkt->f.opcode == ROCE_WRITE_ONLY && sim_is_bootstrap(pkt) && sim_chance(w, KEEP_WRITE))
+	if (pkt->f.opcode == ROCE_WRITE_ONLY && bootstrap && sim_chance(w, KEEP_WRITE))
 		keep(way->captured, &way->n_captured, frame, len);
-	else if (pkt->f.opcode == ROCE_WRITE_ONLY && !sim_is_bootstrap(pkt) &&
-		sim_chance(w, KEEP_WRITE))
+	else if (pkt->f.opcode == ROCE_WRITE_ONLY && !bootstrap && sim_chance(w, KEEP_WRITE))
 		keep(way->port_captured, &way->n_port_captured, frame, len);
-	else if (pkt->f.opcode == ROCE_READ_RESPONSE_ONLY && sim_is_bootstrap(pkt) &&
+	else if (pkt->f.opcode == ROCE_READ_RESPONSE_ONLY && bootstrap &&
 		pkt->payload_len == CCM_RECORD_SIZE && sim_chance(w, KEEP_RECORD))
 		memcpy(way->records[way->n_records++ % SIM_CAPTURED], pkt->payload,
 			CCM_RECORD_SIZE);
@@ -133,11 +132,12 @@ sim_faults_on_send(struct sim_world *w, uint32_t from, uint32_t to, uint8_t *fra
 {
 	struct sim_way *way = w->ways[from][to];
 	uint8_t now[CCM_RECORD_SIZE];
+	bool bootstrap = sim_is_bootstrap(&w->nodes[from], pkt);
 	uint8_t *payload;
 	bool record;
 
-	capture(w, way, frame, len, pkt);
-	if (!sim_is_bootstrap(pkt))
+	capture(w, way, bootstrap, frame, len, pkt);
+	if (!bootstrap)
 		return;
 	record = pkt->payload_len == CCM_RECORD_SIZE;
 	payload = frame + (len - ROCE_ICRC_LEN - CCM_RECORD_SIZE);

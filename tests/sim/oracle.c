@@ -178,7 +178,7 @@ sim_oracle_on_send(struct sim_world *w, struct sim_node *from, uint32_t to,
 	uint64_t hash;
 
 	if (pkt->f.opcode == ROCE_READ_REQUEST || (pkt->op->traits & ROCE_T_WRITE))
-		if (sim_is_bootstrap(pkt))
+		if (sim_is_bootstrap(from, pkt))
 			from->peers[sim_peer_index(from, to)].asked = sim_node_local(from, w->now);
 
 	if (pkt->payload_len != CCM_RECORD_SIZE ||

@@ -455,11 +455,14 @@ sim_rates_any(const struct sim_world *w)
 	return w->faulty && (w->rates.forge | w->rates.splice | w->rates.stale) != 0;
 }
 
-/* Whether it is for a bootstrap queue pair. */
+/*
+ * Whether what a node sends is for a bootstrap queue pair. Its partners have one at this very number
+ * for it, so none of their ports does; ports may have the numbers around it.
+ */
 static inline bool
-sim_is_bootstrap(const struct roce_packet *pkt)
+sim_is_bootstrap(const struct sim_node *from, const struct roce_packet *pkt)
 {
-	return pkt->f.dest_qpn >= SIM_QPN && pkt->f.dest_qpn < SIM_QPN + SIM_NODES;
+	return pkt->f.dest_qpn == SIM_QPN + from->place;
 }
 
 static inline struct ccm_peer *

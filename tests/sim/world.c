@@ -290,7 +290,7 @@ mangle(struct sim_world *w, const struct sim_node *from, struct rte_mbuf *m)
 
 	if (w->mangle == NULL || from->index != w->mangler ||
 		roce_decode(frame, m->data_len, &pkt) != REMU_DROP_NONE ||
-		!sim_is_bootstrap(&pkt) || pkt.payload_len != CCM_RECORD_SIZE)
+		!sim_is_bootstrap(from, &pkt) || pkt.payload_len != CCM_RECORD_SIZE)
 		return;
 	w->mangle(w, frame + (m->data_len - ROCE_ICRC_LEN - CCM_RECORD_SIZE));
 	sim_seal(frame, m->data_len);
