@@ -41,7 +41,7 @@ enum {
 	SIM_RX_RING = 64,	   /* frames that wait for a data core that stands still */
 	SIM_ATTEMPTS = 8192,	   /* nonces of a world at most; power of two */
 	SIM_ATTEMPTS_MANY = 65536, /* the same where there are many nodes */
-	SIM_RECORDS = 65536,	   /* records sent that are remembered at most; power of two */
+	SIM_RECORDS = 262144,	   /* records sent that are remembered at most; power of two */
 	SIM_PLANS = 128,	   /* faults that are to come */
 	SIM_MARKS = 64,		   /* packets to lose, events to crash at */
 	SIM_CAPTURED = 32,	   /* frames kept to be sent again */
