@@ -92,6 +92,12 @@ add_option(struct block *b, uint16_t code, const void *from, size_t len)
 	add(b, zeros, -len & 3);
 }
 
+static void
+end_options(struct block *b)
+{
+	add32(b, OPTION_END); /* the length, which is 0, in the upper half */
+}
+
 /* Type and length stand in front, the length behind it too. */
 static struct block
 begin(uint32_t type)
@@ -133,14 +139,14 @@ write_heads(struct capture *c)
 	add32(&b, UINT32_MAX); /* length of the section: not known */
 	add32(&b, UINT32_MAX);
 	add_option(&b, OPTION_USERAPPL, program, sizeof(program) - 1);
-	add_option(&b, OPTION_END, NULL, 0);
+	end_options(&b);
 	end(c, &b);
 	b = begin(BLOCK_INTERFACE);
 	add32(&b, LINKTYPE_ETHERNET);
 	add32(&b, 0); /* frames of any length */
 	add_option(&b, OPTION_IF_NAME, c->interface, strlen(c->interface));
 	add_option(&b, OPTION_IF_TSRESOL, &(uint8_t){TSRESOL_NS}, 1);
-	add_option(&b, OPTION_END, NULL, 0);
+	end_options(&b);
 	end(c, &b);
 }
 
@@ -170,7 +176,7 @@ write_statistics(struct capture *c)
 	add32(&b, 0);
 	add_time(&b, c->wall_ns + c->cfg.now_ns());
 	add_option(&b, OPTION_STAT_DROP, &n, sizeof(n));
-	add_option(&b, OPTION_END, NULL, 0);
+	end_options(&b);
 	end(c, &b);
 }
 
@@ -197,7 +203,7 @@ write_packet(struct capture *c, struct capture_frame *f)
 	write_out(c, f->data, padded);
 	b.len = 0;
 	add_option(&b, OPTION_PACKET_FLAGS, &(uint32_t){f->direction}, sizeof(uint32_t));
-	add_option(&b, OPTION_END, NULL, 0);
+	end_options(&b);
 	add32(&b, total);
 	write_out(c, b.bytes, b.len);
 	atomic_fetch_add_explicit(&c->frames, 1, memory_order_relaxed);
