@@ -23,6 +23,7 @@ CABLES = {
     "netem 2 % loss, 1 % duplicated": {},
 }
 NETEM = "netem loss 2% duplicate 1%"
+PATIENCE = 21  # retries of ours over a bad cable: the machine may not run the guest for 0.1 s
 
 
 class Pair:
@@ -36,7 +37,7 @@ class Pair:
         self.psn = 0xFFFF00  # soon wraps
         self.guest_begins = self.our_begin = 0
 
-    def connect(self, fresh=False, **attributes):
+    def connect(self, fresh=False, our_retry=None, **attributes):
         if fresh:
             self.ours.reset()
             self.guest.reset()
@@ -44,7 +45,8 @@ class Pair:
         ours, guest = self.ours.me, self.guest.me
         first = {"psn": self.psn, "my_psn": self.psn ^ 0x800000}
         self.ours.ask("connect", qpn=guest["qpn"], va=guest["va"], rkey=guest["rkey"], ip=GUEST_IP,
-                      mac=GUEST_MAC, mtu=self.mtu, **first, **attributes)
+                      mac=GUEST_MAC, mtu=self.mtu, **first, **attributes,
+                      **({"retry": our_retry} if our_retry else {}))
         self.guest.ask("connect", qpn=ours["qpn"], va=ours["va"], rkey=ours["rkey"], ip=OUR_IP,
                        mac=OUR_MAC, mtu=self.mtu, psn=first["my_psn"], my_psn=first["psn"],
                        **attributes)
@@ -228,7 +230,7 @@ def bad_cable(lab):
             if netem:  # by its full name: the shell would take its own
                 lab.guest.run(f"/bin/tc qdisc replace dev eth0 root {NETEM}")
             pair = Pair(lab, mtu)
-            pair.connect(timeout=12)  # 17 ms
+            pair.connect(timeout=12, our_retry=PATIENCE)  # 17 ms each
             for name, requester, responder in pair.ways():
                 lab.set_wire(**settings)
                 try:
@@ -242,7 +244,7 @@ def bad_cable(lab):
                     yield f"{name} over {cable}, MTU {mtu}", False, f"{err}"
                     if "no answer" in str(err) or "has ended" in str(err):
                         raise
-                    pair.connect(fresh=True, timeout=12)
+                    pair.connect(fresh=True, timeout=12, our_retry=PATIENCE)
                 finally:
                     lab.set_wire()
             stats = pair.close()
