@@ -41,39 +41,6 @@ start_pair(struct sim_world *w, uint64_t seed, uint64_t offset_ns, bool fast)
 		sim_node_boot(w, &w->nodes[1], &cfg);
 }
 
-/* Returns how long it took. */
-static uint64_t
-run_until_up(struct sim_world *w)
-{
-	uint64_t start = w->now, end = start + UP_LIMIT_MS * SIM_MS;
-
-	while (!sim_both_up(w, 0, 1)) {
-		SIM_CHECK(w, w->now < end, "states %s and %s after %d ms",
-			ccm_state_name(w->nodes[0].peers[0].state),
-			ccm_state_name(w->nodes[1].peers[0].state), UP_LIMIT_MS);
-		sim_world_step(w, end);
-	}
-	return w->now - start;
-}
-
-static void
-stay_up(struct sim_world *w)
-{
-	w->settled = true;
-	sim_world_run(w, CALM_MS * SIM_MS);
-	w->settled = false;
-	SIM_CHECK(w, sim_both_up(w, 0, 1), "what was up does not stay up");
-}
-
-static void
-run_to_event(struct sim_world *w, uint64_t event)
-{
-	w->stop_at = event;
-	while (w->n_events < event)
-		sim_world_step(w, SIM_NEVER);
-	w->stop_at = SIM_NEVER;
-}
-
 static double
 cpu_seconds(void)
 {
@@ -87,7 +54,7 @@ sim_run_handshakes(struct sim_world *w, const struct sim_options *opt)
 
 	for (uint64_t i = 0; i < opt->seeds; i++) {
 		start_pair(w, opt->first + i, 0, true);
-		run_until_up(w);
+		sim_pair_until_up(w, UP_LIMIT_MS);
 		sim_world_end(w);
 	}
 	spent = cpu_seconds() - start;
@@ -106,7 +73,7 @@ record(struct sim_world *w, uint64_t offset_ns, bool packets)
 	uint64_t n;
 
 	start_pair(w, 1, offset_ns, false);
-	run_until_up(w);
+	sim_pair_until_up(w, UP_LIMIT_MS);
 	n = packets ? w->n_packets : w->n_events;
 	sim_world_end(w);
 	return n;
@@ -135,7 +102,7 @@ run_with_crashes(struct sim_world *w, const struct crash *crashes, uint32_t n, u
 	for (uint32_t i = 0; i < n; i++) {
 		struct sim_node *victim = &w->nodes[crashes[i].victim];
 
-		run_to_event(w, crashes[i].event);
+		sim_pair_to_event(w, crashes[i].event);
 		if (!victim->running)
 			continue;
 		sim_node_crash(w, victim);
@@ -145,8 +112,8 @@ run_with_crashes(struct sim_world *w, const struct crash *crashes, uint32_t n, u
 			sim_node_boot(w, victim, &victim->cfg);
 		boots++;
 	}
-	took = run_until_up(w);
-	stay_up(w);
+	took = sim_pair_until_up(w, UP_LIMIT_MS);
+	sim_pair_stay_up(w, CALM_MS * SIM_MS);
 	/* Each boot draws one, the others follow from crashes. */
 	attempts = w->n_attempts - boots;
 	SIM_CHECK(w, attempts <= (uint64_t)ATTEMPTS_PER_CRASH * n, "%lu attempts after %u crashes",
@@ -217,8 +184,8 @@ run_with_losses(struct sim_world *w, const uint64_t *lost, uint32_t n, uint64_t 
 	start_pair(w, 1, offset_ns, false);
 	memcpy(w->lost, lost, n * sizeof(*lost));
 	w->n_lost = n;
-	series->slowest = RTE_MAX(series->slowest, run_until_up(w));
-	stay_up(w);
+	series->slowest = RTE_MAX(series->slowest, sim_pair_until_up(w, UP_LIMIT_MS));
+	sim_pair_stay_up(w, CALM_MS * SIM_MS);
 	series->runs++;
 	series->most_attempts = RTE_MAX(series->most_attempts, (uint64_t)w->n_attempts - 2);
 	sim_world_end(w);
@@ -290,7 +257,7 @@ time_to_up(struct sim_world *w, uint64_t offset_ns, const uint64_t *lost)
 		w->lost[w->n_lost++] = *lost;
 		limit += RTTS_PER_LOSS * RTT_NS + w->nodes[0].cfg.timing.retry_us * SIM_US;
 	}
-	run_until_up(w);
+	sim_pair_until_up(w, UP_LIMIT_MS);
 	took = RTE_MAX(a->up_at, b->up_at) - RTE_MAX(a->first_read_at, b->first_read_at);
 	SIM_CHECK(w, took <= limit, "up after %.1f us instead of %.1f us, offset %.1f us%s",
 		(double)took / 1e3, (double)limit / 1e3, (double)offset_ns / 1e3,
@@ -341,7 +308,7 @@ detect(struct sim_world *w, uint64_t seed, bool hang)
 	start_pair(w, seed, 0, false);
 	victim = &w->nodes[seed & 1];
 	peer = &w->nodes[~seed & 1].peers[0];
-	run_until_up(w);
+	sim_pair_until_up(w, UP_LIMIT_MS);
 	sim_world_run(w, 5 * SIM_MS + sim_below(w, 5 * SIM_MS));
 	start = w->now;
 	if (hang)
@@ -374,7 +341,7 @@ sim_run_detect(struct sim_world *w, const struct sim_options *opt)
 		slowest_hang = RTE_MAX(slowest_hang, detect(w, seed, true));
 	}
 	start_pair(w, 1, 0, true);
-	run_until_up(w);
+	sim_pair_until_up(w, UP_LIMIT_MS);
 	sim_world_set_links(w, &lossy);
 	w->settled = true; /* who gives up now fails */
 	a = &w->nodes[0].peers[0];

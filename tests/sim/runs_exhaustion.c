@@ -37,35 +37,12 @@ start_pair(struct sim_world *w)
 }
 
 static uint64_t
-run_until_up(struct sim_world *w)
-{
-	uint64_t start = w->now, end = start + UP_LIMIT_MS * SIM_MS;
-
-	while (!sim_both_up(w, 0, 1)) {
-		SIM_CHECK(w, w->now < end, "%s and %s after %d ms",
-			ccm_state_name(w->nodes[0].peers[0].state),
-			ccm_state_name(w->nodes[1].peers[0].state), UP_LIMIT_MS);
-		sim_world_step(w, end);
-	}
-	return w->now - start;
-}
-
-static void
-run_to_event(struct sim_world *w, uint64_t event)
-{
-	w->stop_at = event;
-	while (w->n_events < event)
-		sim_world_step(w, SIM_NEVER);
-	w->stop_at = SIM_NEVER;
-}
-
-static uint64_t
 events_until_up(struct sim_world *w)
 {
 	uint64_t n;
 
 	start_pair(w);
-	run_until_up(w);
+	sim_pair_until_up(w, UP_LIMIT_MS);
 	n = w->n_events + AFTER_UP;
 	sim_world_end(w);
 	return n;
@@ -75,7 +52,7 @@ events_until_up(struct sim_world *w)
 static uint64_t
 recover(struct sim_world *w)
 {
-	uint64_t took = run_until_up(w);
+	uint64_t took = sim_pair_until_up(w, UP_LIMIT_MS);
 
 	w->settled = true;
 	sim_world_run(w, CALM_MS * SIM_MS);
@@ -116,7 +93,7 @@ run_memory(struct sim_world *w)
 		sim_memory_fail_at(0);
 		sim_node_boot(w, n, &cfg);
 		sim_node_boot(w, &w->nodes[1], &cfg);
-		run_until_up(w);
+		sim_pair_until_up(w, UP_LIMIT_MS);
 		sim_world_end(w);
 	}
 	SIM_CHECK(w, k > 4 && k < ALLOCATIONS, "%u allocations in a boot", k);
@@ -132,7 +109,7 @@ run_mbufs(struct sim_world *w, uint64_t k)
 	uint32_t n = 0;
 
 	start_pair(w);
-	run_to_event(w, k);
+	sim_pair_to_event(w, k);
 	while (n < MBUFS_MAX && (taken[n] = rte_pktmbuf_alloc(w->pool)) != NULL)
 		n++;
 	SIM_CHECK(w, n < MBUFS_MAX, "the pool has no end");
@@ -156,7 +133,7 @@ run_objects(struct sim_world *w, uint64_t k, uint32_t node, bool regions)
 	int rc = 0;
 
 	start_pair(w);
-	run_to_event(w, k);
+	sim_pair_to_event(w, k);
 	/* Without its bootstrap queue pair a node does not begin at all: that is for the unit tests. */
 	if (n->peers[0].state == CCM_DOWN)
 		return recover(w);

@@ -34,20 +34,6 @@ start_pair(struct sim_world *w, uint64_t seed, const struct sim_node_config *cfg
 }
 
 static uint64_t
-run_until_up(struct sim_world *w)
-{
-	uint64_t start = w->now, end = start + UP_LIMIT_MS * SIM_MS;
-
-	while (!sim_both_up(w, 0, 1)) {
-		SIM_CHECK(w, w->now < end, "%s and %s after %d ms",
-			ccm_state_name(w->nodes[0].peers[0].state),
-			ccm_state_name(w->nodes[1].peers[0].state), UP_LIMIT_MS);
-		sim_world_step(w, end);
-	}
-	return w->now - start;
-}
-
-static uint64_t
 downs(const struct sim_world *w)
 {
 	return (uint64_t)w->nodes[0].peers[0].downs + w->nodes[1].peers[0].downs;
@@ -75,7 +61,7 @@ run_copies(struct sim_world *w)
 	start_pair(w, 1, &cfg);
 	w->late_copies = true;
 	sim_world_set_links(w, &late);
-	run_until_up(w);
+	sim_pair_until_up(w, UP_LIMIT_MS);
 	for (uint32_t i = 0; i < CRASHES; i++) {
 		struct sim_node *victim = &w->nodes[i & 1];
 
@@ -83,12 +69,12 @@ run_copies(struct sim_world *w)
 		sim_node_crash(w, victim);
 		sim_world_run(w, (i % 4) * 100 * SIM_MS);
 		sim_node_boot(w, victim, &cfg);
-		slowest = RTE_MAX(slowest, run_until_up(w));
+		slowest = RTE_MAX(slowest, sim_pair_until_up(w, UP_LIMIT_MS));
 	}
 	lost = downs(w);
 	sim_world_run(w, LATE_MS * SIM_MS);
 	lost = downs(w) - lost;
-	run_until_up(w);
+	sim_pair_until_up(w, UP_LIMIT_MS);
 	printf("late: each frame copied up to 3 times, up to %d s late: %d crashes, up again "
 	       "within "
 	       "%.3f ms, %lu attempts; %lu sessions lost in the last %d s\n",
@@ -125,9 +111,9 @@ replay(struct sim_world *w, uint64_t pace, uint64_t seed, uint64_t *frames)
 				sim_node_crash(w, &w->nodes[i]);
 				sim_node_boot(w, &w->nodes[i], &cfg);
 			}
-		run_until_up(w);
+		sim_pair_until_up(w, UP_LIMIT_MS);
 		sim_world_run(w, 20 * SIM_MS);
-		run_until_up(w);
+		sim_pair_until_up(w, UP_LIMIT_MS);
 		before = downs(w);
 		attempts = w->n_attempts;
 		bad = w->nodes[0].engine->stats.writes_executed;
@@ -198,14 +184,14 @@ run_old_writes(struct sim_world *w)
 	w->exact = false; /* so that WRITEs are kept */
 	way = w->ways[1][0];
 	for (uint32_t life = 0; life < LIVES; life++) {
-		run_until_up(w);
+		sim_pair_until_up(w, UP_LIMIT_MS);
 		sim_world_run(w, 100 * SIM_MS);
 		sim_node_crash(w, &w->nodes[1]);
 		sim_node_boot(w, &w->nodes[1], &cfg);
 	}
 	SIM_CHECK(w, way->n_captured >= SIM_CAPTURED, "too few WRITEs have been kept");
 	memcpy(old, way->captured, sizeof(old));
-	run_until_up(w);
+	sim_pair_until_up(w, UP_LIMIT_MS);
 	sim_world_run(w, 20 * SIM_MS);
 	w->settled = true; /* who gives up now fails */
 	exchanges = w->counts.exchanges;

@@ -405,6 +405,15 @@ void sim_world_end(struct sim_world *w);
 /* Go to the next thing that happens, but not beyond `end`. */
 void sim_world_step(struct sim_world *w, uint64_t end);
 void sim_world_run(struct sim_world *w, uint64_t ns);
+
+/* pair.c: until nodes 0 and 1 are up with each other, which must be within the limit; how long it took. */
+uint64_t sim_pair_until_up(struct sim_world *w, uint32_t limit_ms);
+
+/* For this time nothing may be lost, and they are up at the end. */
+void sim_pair_stay_up(struct sim_world *w, uint64_t ns);
+
+/* Until this many events have happened. */
+void sim_pair_to_event(struct sim_world *w, uint64_t event);
 void sim_world_send(struct sim_world *w, struct sim_node *from, struct rte_mbuf *m);
 void sim_world_set_links(struct sim_world *w, const struct link_config *cfg);
 
