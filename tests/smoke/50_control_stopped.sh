@@ -7,8 +7,10 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# In one of four runs the shell itself stands still behind the last step, when A has ended.
-[ "${FULL:-}" = yes ] || skip "only with FULL=yes: the test, not the node, may hang at its end"
+# Every second run or so on Linux 6.18 ends in the kernel: when all has been shown and a node has ended,
+# the shell's wait4() reaps it and does not come back (release_task, proc_invalidate_siblings_dcache,
+# shrink_dcache_parent), whichever node is stopped first, and with older builds of it too.
+[ "${FULL:-}" = yes ] || skip "only with FULL=yes: the kernel may not let the shell go on at the end"
 
 make_pair memif
 PAIR_LCORES[A]="0@${CPUS[0]},1@${CPUS[0]}"
