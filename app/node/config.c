@@ -333,6 +333,7 @@ load_text(struct node_loader *l, struct node_config *cfg, const char *buf, size_
 		rc = node_fields_load(l, root_fields, root);
 	else
 		rc = node_fail_at(l, "", "is a list; allowed: a JSON object");
+	cfg->ccm.features = CCM_FEATURES;
 	if (rc == 0)
 		rc = check_timing(l, &cfg->ccm.timing);
 	if (rc == 0 && cfg->ccm.version_min > cfg->ccm.version_max)

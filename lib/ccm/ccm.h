@@ -34,6 +34,12 @@ enum {
 	CCM_BOOTSTRAP_MTU = 256,    /* path MTU of bootstrap queue pairs: fits every link */
 };
 
+/** Feature bits that this code knows; a session uses those that both nodes offer. */
+enum {
+	CCM_FEATURE_READS_32 = 1 << 0, /**< ports take 32 READs and atomics under way, else 16 */
+	CCM_FEATURES = CCM_FEATURE_READS_32,
+};
+
 /* Layout of the bootstrap region: offsets from the pre-set address, keys from the pre-set key. */
 enum {
 	CCM_OUT_OFFSET = 0x0000,  /* status record: remote READ, key + 0 */

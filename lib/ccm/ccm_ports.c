@@ -13,7 +13,8 @@ enum {
 	VERBS_CREATE = 2, /* per port: region, queue pair */
 	VERBS_CONNECT = 1,
 	VERBS_DESTROY = 2,
-	MAX_RD_ATOMIC = 16,
+	RD_ATOMIC = 16, /* under way from either side, as most NICs take */
+	RD_ATOMIC_MORE = 32,
 	RNR_RETRY = 7, /* without end: the partner's client may be slow to post receives */
 };
 
@@ -146,6 +147,12 @@ port_retries(const struct ccm_timing *timing)
 	return (uint8_t)(n < timing->retry_cnt ? timing->retry_cnt : n > UINT8_MAX ? UINT8_MAX : n);
 }
 
+static uint8_t
+max_rd_atomic(const struct ccm_session *s)
+{
+	return (s->features & CCM_FEATURE_READS_32) != 0 ? RD_ATOMIC_MORE : RD_ATOMIC;
+}
+
 static int
 post_connect(struct ccm *ccm, struct ccm_peer *peer, uint32_t i, uint64_t cookie)
 {
@@ -159,8 +166,8 @@ post_connect(struct ccm *ccm, struct ccm_peer *peer, uint32_t i, uint64_t cookie
 		.timeout_us = ccm->cfg.timing.retry_us,
 		.retry_cnt = port_retries(&ccm->cfg.timing),
 		.rnr_retry = RNR_RETRY,
-		.max_rd_atomic = MAX_RD_ATOMIC,
-		.max_dest_rd_atomic = MAX_RD_ATOMIC,
+		.max_rd_atomic = max_rd_atomic(&peer->session),
+		.max_dest_rd_atomic = max_rd_atomic(&peer->session),
 	};
 
 	memcpy(attr.peer_mac, peer->cfg.mac, sizeof(attr.peer_mac));

@@ -22,7 +22,7 @@
 
 enum {
 	REMU_MAX_CHANNELS = 4,
-	REMU_MAX_RD_ATOMIC = 16,
+	REMU_MAX_RD_ATOMIC = 32,
 	REMU_RESP_QUEUE = 64, /* responses waiting to be sent per queue pair; power of two */
 	REMU_QUANTUM = 32,    /* packets of one queue pair before the next one's turn */
 	REMU_CMD_BURST = 32,

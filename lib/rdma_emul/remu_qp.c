@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { CHUNKS = 16 }; /* READ requests that a window is cut into at most */
+
 static const char *const state_names[REMU_QP_STATE_COUNT] = {
 	[REMU_QP_RESET] = "reset",
 	[REMU_QP_INIT] = "init",
@@ -292,9 +294,10 @@ to_rts(struct remu_engine *e, struct remu_qp *qp, const struct remu_qp_attr *att
 	remu__req_flush(e, qp);
 	remu__req_reset(e, qp, attr->sq_psn);
 	set_requester(rq, attr);
-	/* Two READ requests at least, so that the wire does not run empty between them. */
+	/* Two READ requests at least, so that the wire does not run empty between them; not so many
+	 * that they cost more than what they bring. */
 	rq->chunk = rte_align32prevpow2(
-		RTE_MAX(e->cfg.window / RTE_MAX(rq->max_rd_atomic, 2u), 1u));
+		RTE_MAX(e->cfg.window / RTE_MIN(RTE_MAX(rq->max_rd_atomic, 2u), CHUNKS), 1u));
 	rq->rtt = (struct remu_rtt){0};
 	remu_window_init(&rq->window, e->cfg.window);
 	qp->state = REMU_QP_RTS;

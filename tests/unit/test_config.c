@@ -483,7 +483,7 @@ load__defaults(void **state)
 	assert_int_equal(cfg.ccm.version_min, CCM_VERSION_MIN);
 	assert_int_equal(cfg.ccm.version_max, CCM_VERSION_MAX);
 	assert_int_equal(cfg.ccm.path_mtu, 0);
-	assert_int_equal(cfg.ccm.features, 0);
+	assert_int_equal(cfg.ccm.features, CCM_FEATURES);
 	assert_int_equal(node_config_memory(&cfg), 0);
 }
 
