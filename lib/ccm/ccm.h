@@ -36,8 +36,8 @@ enum {
 
 /** Feature bits that this code knows; a session uses those that both nodes offer. */
 enum {
-	CCM_FEATURE_READS_32 = 1 << 0, /**< ports take 32 READs and atomics under way, else 16 */
-	CCM_FEATURES = CCM_FEATURE_READS_32,
+	CCM_FEATURE_READS_64 = 1 << 0, /**< ports take 64 READs and atomics under way, else 16 */
+	CCM_FEATURES = CCM_FEATURE_READS_64,
 };
 
 /* Layout of the bootstrap region: offsets from the pre-set address, keys from the pre-set key. */

@@ -14,7 +14,7 @@ enum {
 	VERBS_CONNECT = 1,
 	VERBS_DESTROY = 2,
 	RD_ATOMIC = 16, /* under way from either side, as most NICs take */
-	RD_ATOMIC_MORE = 32,
+	RD_ATOMIC_MORE = 64,
 	RNR_RETRY = 7, /* without end: the partner's client may be slow to post receives */
 };
 
@@ -150,7 +150,7 @@ port_retries(const struct ccm_timing *timing)
 static uint8_t
 max_rd_atomic(const struct ccm_session *s)
 {
-	return (s->features & CCM_FEATURE_READS_32) != 0 ? RD_ATOMIC_MORE : RD_ATOMIC;
+	return (s->features & CCM_FEATURE_READS_64) != 0 ? RD_ATOMIC_MORE : RD_ATOMIC;
 }
 
 static int

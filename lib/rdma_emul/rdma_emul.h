@@ -184,8 +184,8 @@ struct remu_qp_attr {
 	uint32_t timeout_us;	    /**< wait for an answer before repeating, 1 to 10^7 */
 	uint8_t retry_cnt;	    /**< repetitions before giving up, 0 to 255 */
 	uint8_t rnr_retry;	    /**< repetitions after RNR NAKs, 0 to 6; 7: without end */
-	uint8_t max_rd_atomic;	    /**< READs and atomics under way to the peer, 1 to 32 */
-	uint8_t max_dest_rd_atomic; /**< the same from the peer, 0 (none) to 32 */
+	uint8_t max_rd_atomic;	    /**< READs and atomics under way to the peer, 1 to 64 */
+	uint8_t max_dest_rd_atomic; /**< the same from the peer, 0 (none) to 64 */
 	/**
 	 * What an RNR NAK of ours asks the peer to wait at least; rounded up to one of the 32
 	 * values of table 45, 10 to 655360 us. 0: 10 us.

@@ -63,8 +63,8 @@ progress(struct remu_engine *e, struct remu_qp *qp, uint64_t now)
 		rq->deadline = rq->probe_at = 0;
 		rq->doubt_at = 0;
 		rq->probe_asks = rq->waiting = false;
-	} else if (rq->rnr_until == 0) {
-		remu__req_wait(e, qp, now);
+	} else if (rq->rnr_until == 0 && rq->deadline != now + rq->timeout_ns) {
+		remu__req_wait(e, qp, now); /* once per burst */
 	}
 	remu__qp_schedule(e, qp);
 }
@@ -74,20 +74,27 @@ static inline void
 settle_acked(struct remu_engine *e, struct remu_qp *qp)
 {
 	struct remu_requester *rq = &qp->req;
-	uint32_t head = rq->head, una = rq->una_psn;
+	struct remu_cq *cq = qp->send_cq;
+	const struct remu_wqe *sq = rq->sq;
+	struct remu_wc *entries = cq->entries;
+	uint32_t head = rq->head, mask = e->cfg.sq_depth - 1;
+	uint32_t tail = cq->tail, cq_mask = cq->mask, qpn = qp->qpn;
+	uint32_t una = rq->una_psn, ack = rq->ack_psn, sent = rq->sent_psn;
 
-	if (qp->channel != NULL || qp->send_cq->armed)
+	if (qp->channel != NULL || cq->armed)
 		return;
-	while (una != rq->sent_psn) {
-		const struct remu_wqe *wqe = remu__wqe(e, rq, head);
+	while (una != sent) {
+		const struct remu_wqe *wqe = &sq[head & mask];
 		uint32_t end = remu_psn_add(wqe->first_psn, wqe->n_psn);
 
-		if (remu__is_answered(wqe) || remu_psn_diff(rq->ack_psn, end) < 0)
+		if (remu__is_answered(wqe) || remu_psn_diff(ack, end) < 0)
 			break;
-		remu__req_success(qp, wqe);
+		remu__req_success(&entries[tail++ & cq_mask], qpn, wqe);
 		una = end;
 		head++;
 	}
+	assert(tail - cq->head <= cq_mask + 1); /* their places have been reserved */
+	cq->tail = tail;
 	e->stats.wc_success += head - rq->head;
 	rq->head = head;
 	rq->una_psn = una;

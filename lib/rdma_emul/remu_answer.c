@@ -162,15 +162,16 @@ stamp_response(struct remu_engine *e, const struct remu_stencil *st, const struc
 	uint8_t opcode, uint32_t payload_len)
 {
 	struct rte_mbuf *m = remu__stamp_alloc(e);
+	uint8_t *frame;
 
 	if (unlikely(m == NULL))
 		return NULL;
-	remu__stamp(st, m, r->psn, false);
+	frame = remu__stamp(e, st, m, r->psn, false);
 	if (roce_ops[opcode].traits & ROCE_T_AETH)
-		roce_store_be32(remu__stamp_extension(m), (uint32_t)r->syndrome << 24 | r->msn);
+		roce_store_be32(remu__stamp_extension(frame), (uint32_t)r->syndrome << 24 | r->msn);
 	if (payload_len != 0)
-		memcpy(remu__stamp_payload(st, m), r->src, payload_len);
-	remu__stamp_end(e, st, m);
+		memcpy(frame + st->payload_off, r->src, payload_len);
+	remu__stamp_end(e, st, frame);
 	return m;
 }
 
@@ -294,6 +295,47 @@ make_cnp(struct remu_engine *e, struct remu_qp *qp)
 	return m;
 }
 
+/*
+ * The most common answers, in one go: those to READs of one packet and of the same length, each from a
+ * region that is still there, whose frames a stencil makes without filling them up. What is different goes the ordinary way, with the same frames.
+ */
+static uint16_t
+send_row(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max)
+{
+	struct remu_responder *rs = &qp->resp;
+	const struct remu_stencil *st = &qp->stencils[REMU_ST_ANSWER];
+	uint32_t head = rs->queue_head, length = queued(rs, head)->left, replays = 0;
+	uint16_t count = (uint16_t)RTE_MIN(rs->queue_tail - head, (uint32_t)max), n = 0;
+
+	if (length > qp->path_mtu || length == 0 || st->pad != 0 ||
+		st->frame_len == ROCE_MIN_FRAME ||
+		st->key != remu__stencil_key(ROCE_READ_RESPONSE_ONLY, false, length))
+		return 0;
+	for (; n < count; n++) {
+		const struct remu_response *r = queued(rs, head + n);
+
+		if (r->kind != REMU_RESP_READ || !r->first || r->left != length ||
+			r->mr->generation != r->mr_generation)
+			break;
+	}
+	if (n == 0 || rte_mempool_get_bulk(e->cfg.pool, (void **)pkts, n) != 0)
+		return 0;
+	for (uint16_t i = 0; i < n; i++) {
+		const struct remu_response *r = queued(rs, head + i);
+		uint8_t *frame = remu__stamp(e, st, pkts[i], r->psn, false);
+
+		roce_store_be32(remu__stamp_extension(frame), (uint32_t)r->syndrome << 24 | r->msn);
+		remu__copy(frame + st->payload_off, r->src, length);
+		remu__stamp_seal(st, frame);
+		replays += r->replay;
+	}
+	e->stats.tx_packets += n;
+	e->stats.tx_bytes += (uint64_t)n * st->frame_len;
+	rs->queue_head = head + n;
+	rs->answers_queued -= n - replays;
+	return n;
+}
+
 uint16_t
 remu__resp_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max,
 	uint64_t now)
@@ -308,6 +350,8 @@ remu__resp_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts,
 		rs->cnp_due = false;
 		n = 1;
 	}
+	if (n < max && rs->queue_head != rs->queue_tail)
+		n += send_row(e, qp, pkts + n, max - n);
 	while (n < max && rs->queue_head != rs->queue_tail) {
 		struct remu_response *r = queued(rs, rs->queue_head);
 

@@ -4,6 +4,7 @@
  * pairs take turns to send.
  */
 #include "remu_arp.h"
+#include "remu_mbuf.h"
 #include "remu_predict.h"
 #include "remu_priv.h"
 #include "remu_shortcut.h"
@@ -105,6 +106,8 @@ remu_engine_create(const struct remu_engine_config *cfg, struct remu_engine **ou
 	if (e == NULL)
 		return -ENOMEM;
 	e->cfg = *cfg;
+	remu__mbuf_learn(e);
+	e->predicted = &e->predictions[0];
 	/* What is kept is missing for sending: never more than a part of the pool. */
 	e->cfg.hold_max = or_default(cfg->hold_max,
 		RTE_MIN(cfg->pool->size / 8, (uint32_t)REMU_HOLD_ALL));
@@ -231,8 +234,10 @@ dispatch(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pk
 		good = drop == REMU_DROP_NONE;
 	}
 	/* A duplicate pins nothing: half of all PSNs would do for a forger. */
-	if (good && (qp->flags & REMU_QP_PIN_SPORT))
+	if (good && (qp->flags & REMU_QP_PIN_SPORT) && qp->peer_sport != pkt->udp_sport) {
 		qp->peer_sport = pkt->udp_sport;
+		remu__predict_forget(e, qp);
+	}
 	return drop;
 }
 
@@ -262,8 +267,10 @@ receive_other(struct remu_engine *e, struct rte_mbuf *m)
 static bool
 receives(const struct remu_qp *qp)
 {
-	return qp->state == REMU_QP_RTR || qp->state == REMU_QP_RTS || qp->state == REMU_QP_SQD ||
-		qp->state == REMU_QP_SQE;
+	const uint32_t states = 1u << REMU_QP_RTR | 1u << REMU_QP_RTS | 1u << REMU_QP_SQD |
+		1u << REMU_QP_SQE;
+
+	return states >> qp->state & 1;
 }
 
 /*
@@ -326,11 +333,10 @@ receive_predicted(struct remu_engine *e, struct remu_prediction *p, struct rte_m
 		return REMU_DROP_ICRC;
 	if (unlikely(!receives(p->qp)))
 		return REMU_DROP_QP_STATE;
-	if (unlikely(p->qp->peer_sport != 0 && p->qp->peer_sport != pkt->udp_sport))
-		return REMU_DROP_SRC_PORT;
-	if (pkt->f.opcode == ROCE_WRITE_ONLY &&
-		remu__write_at_once(e, p->qp, word, rest + 4, frame + p->payload_off,
-			pkt->payload_len))
+	if (p->at_once == REMU_WRITE_AT_ONCE ? remu__write_at_once(e, p->qp, word, rest + 4,
+						       frame + p->payload_off, pkt->payload_len)
+					     : p->at_once == REMU_READ_AT_ONCE &&
+				remu__read_at_once(e, p->qp, word, rest + 4))
 		return REMU_DROP_NONE;
 	pkt->f.ackreq = word >> 31;
 	pkt->f.reserved7 = word >> 24 & 0x7f;
@@ -345,37 +351,17 @@ static inline enum remu_drop
 receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	struct remu_prediction *p;
+	struct remu_prediction *p = e->predicted; /* frames of a kind come in a row */
 
 	if (unlikely(m->nb_segs != 1 || m->data_len < ROCE_MIN_FRAME))
 		return receive_unknown(e, m, now);
-	p = remu__predict_slot(e, frame);
-	return likely(p->frame_len == m->data_len && roce_same_50(p->head, frame))
-		? receive_predicted(e, p, m, now)
-		: receive_unknown(e, m, now);
-}
-
-/* Whether an mbuf can go back to its pool as it is. */
-static inline bool
-is_unshared(const struct rte_mbuf *m)
-{
-	return rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m) && m->nb_segs == 1 &&
-		m->next == NULL;
-}
-
-/* As rte_pktmbuf_free_bulk(), which does not go by the common case: one pool, nothing shared. */
-static void
-free_burst(struct rte_mbuf **pkts, uint16_t n)
-{
-	struct rte_mempool *pool = n != 0 && pkts[0] != NULL ? pkts[0]->pool : NULL;
-
-	for (uint16_t i = 0; i < n; i++)
-		if (unlikely(pkts[i] == NULL || pkts[i]->pool != pool || !is_unshared(pkts[i]))) {
-			rte_pktmbuf_free_bulk(pkts, n);
-			return;
-		}
-	if (n != 0)
-		rte_mempool_put_bulk(pool, (void *const *)pkts, n);
+	if (!remu__predict_fits(p, m)) {
+		p = remu__predict_slot(e, frame);
+		if (!remu__predict_fits(p, m))
+			return receive_unknown(e, m, now);
+		e->predicted = p;
+	}
+	return receive_predicted(e, p, m, now);
 }
 
 void
@@ -400,7 +386,7 @@ remu_engine_rx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t n, uint64
 	e->stats.rx_packets += n;
 	e->stats.rx_bytes += bytes;
 	e->stats.drops[REMU_DROP_NONE] += good;
-	free_burst(pkts, n);
+	remu__mbuf_free_burst(pkts, n);
 }
 
 void

@@ -12,6 +12,7 @@
  */
 
 #include "remu_priv.h"
+#include "remu_shortcut.h"
 #include "roce_bytes.h"
 #include "roce_icrc.h"
 
@@ -39,6 +40,13 @@ remu__predict_slot(struct remu_engine *e, const uint8_t *frame)
 _Static_assert((int)REMU_PREDICTIONS == 1 << (32 - 26), "as many as the hash has values");
 _Static_assert((int)ROCE_HEAD_LEN == 50, "as roce_same_50() has it");
 
+static inline bool
+remu__predict_fits(const struct remu_prediction *p, const struct rte_mbuf *m)
+{
+	return p->frame_len == m->data_len &&
+		roce_same_50(p->head, rte_pktmbuf_mtod(m, const uint8_t *));
+}
+
 /* A frame that has passed all checks up to its queue pair, and could be seen again. */
 static inline void
 remu__predict_learn(struct remu_prediction *p, struct remu_qp *qp, const struct rte_mbuf *m,
@@ -59,6 +67,7 @@ remu__predict_learn(struct remu_prediction *p, struct remu_qp *qp, const struct 
 	p->rest_len = (uint16_t)(ROCE_ETH_LEN + pkt->icrc_span - ROCE_HEAD_LEN);
 	p->crc = roce_icrc_head(pkt->l3);
 	p->qp = qp;
+	p->at_once = remu__at_once(qp, pkt);
 	p->pkt = *pkt;
 }
 

@@ -22,9 +22,9 @@
 
 enum {
 	REMU_MAX_CHANNELS = 4,
-	REMU_MAX_RD_ATOMIC = 32,
-	REMU_RESP_QUEUE = 64, /* responses waiting to be sent per queue pair; power of two */
-	REMU_QUANTUM = 32,    /* packets of one queue pair before the next one's turn */
+	REMU_MAX_RD_ATOMIC = 64,
+	REMU_RESP_QUEUE = 128, /* responses waiting to be sent per queue pair; power of two */
+	REMU_QUANTUM = 32,     /* packets of one queue pair before the next one's turn */
 	REMU_CMD_BURST = 32,
 	REMU_ACK_EVERY = 16, /* packets of a long WRITE per request for an acknowledgement */
 	REMU_TTL = 64,
@@ -38,6 +38,9 @@ enum {
 /* Verdict of a request that is kept: its frame is not freed and not counted yet. */
 #define REMU_HELD REMU_DROP_COUNT
 
+/* See remu_shortcut.h. */
+enum remu_at_once { REMU_NOT_AT_ONCE, REMU_WRITE_AT_ONCE, REMU_READ_AT_ONCE };
+
 /*
  * What is known of a frame before its checks, because it begins like one that has passed them: see
  * remu_predict.h.
@@ -50,6 +53,7 @@ struct remu_prediction {
 	uint32_t crc;	    /* of the ICRC: behind the head */
 	uint64_t candidate; /* the last frame that was not predicted */
 	struct remu_qp *qp;
+	uint8_t at_once; /* enum remu_at_once */
 	struct roce_packet pkt;
 };
 
@@ -204,6 +208,8 @@ struct remu_responder {
 	uint8_t *dst;
 	const struct remu_mr *write_mr;
 	uint32_t write_mr_generation;
+	const struct remu_mr *read_mr; /* of the last READ */
+	uint32_t read_mr_generation;
 	uint32_t queue_head; /* free running */
 	uint32_t queue_tail;
 	uint32_t answers_queued; /* READs and atomics, without replays */
@@ -301,7 +307,10 @@ struct remu_engine {
 	struct remu_qp *sched_head;
 	struct remu_qp *sched_tail;
 	struct rte_mbuf *arp_answer; /* to be sent; NULL: none */
+	uint64_t mbuf_rearm;	     /* see remu_mbuf.h */
+	uint64_t mbuf_flags;
 	struct remu_prediction predictions[REMU_PREDICTIONS];
+	struct remu_prediction *predicted; /* of the frame before */
 	struct remu_channel *channels[REMU_MAX_CHANNELS];
 	uint32_t n_channels;
 	uint32_t free_qp_hint;
@@ -359,8 +368,15 @@ void remu__complete_fatal(struct remu_engine *e, struct remu_qp *qp);
 
 /* remu_qp.c */
 
+void remu__qp_append(struct remu_engine *e, struct remu_qp *qp);
+
 /* Put a queue pair on the list of those that may have frames to send. */
-void remu__qp_schedule(struct remu_engine *e, struct remu_qp *qp);
+static inline void
+remu__qp_schedule(struct remu_engine *e, struct remu_qp *qp)
+{
+	if (!qp->scheduled)
+		remu__qp_append(e, qp);
+}
 
 /* Go to the error state, or to SQE for a bootstrap queue pair: flush all requests. */
 void remu__qp_fail(struct remu_engine *e, struct remu_qp *qp);
@@ -379,13 +395,13 @@ uint16_t remu__req_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf
 /* Complete the oldest work request. */
 void remu__req_complete(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_status status);
 
-/* The good end of a work request, to a completion queue that is not armed. */
+/* Write the good end of a work request, to a completion queue that is not armed. */
 static inline void
-remu__req_success(struct remu_qp *qp, const struct remu_wqe *wqe)
+remu__req_success(struct remu_wc *wc, uint32_t qpn, const struct remu_wqe *wqe)
 {
-	*remu__cq_next(qp->send_cq) = (struct remu_wc){
+	*wc = (struct remu_wc){
 		.wr_id = wqe->wr.wr_id,
-		.qpn = qp->qpn,
+		.qpn = qpn,
 		.byte_len = wqe->wr.length,
 		.kind = REMU_WC_WORK,
 		.status = REMU_WC_SUCCESS,
@@ -414,14 +430,19 @@ remu__wqe_last(const struct remu_wqe *wqe)
 static inline bool
 remu__is_atomic(const struct remu_wqe *wqe)
 {
-	return wqe->wr.opcode == REMU_WR_CMP_SWAP || wqe->wr.opcode == REMU_WR_FETCH_ADD;
+	const uint32_t atomics = 1u << REMU_WR_CMP_SWAP | 1u << REMU_WR_FETCH_ADD;
+
+	return atomics >> wqe->wr.opcode & 1;
 }
 
 /* Whether the peer answers with data: an acknowledgement does not end it. */
 static inline bool
 remu__is_answered(const struct remu_wqe *wqe)
 {
-	return wqe->wr.opcode == REMU_WR_RDMA_READ || remu__is_atomic(wqe);
+	const uint32_t answered = 1u << REMU_WR_RDMA_READ | 1u << REMU_WR_CMP_SWAP |
+		1u << REMU_WR_FETCH_ADD;
+
+	return answered >> wqe->wr.opcode & 1;
 }
 
 /* Packets from packet `k` of a READ to the end of the READ request that covers it. */
@@ -482,6 +503,12 @@ void remu__resp_reset(struct remu_engine *e, struct remu_qp *qp, uint32_t rq_psn
 /* A request. REMU_HELD: the frame `m` is kept, and counted when its turn has come. */
 enum remu_drop remu__resp_request(struct remu_engine *e, struct remu_qp *qp,
 	const struct roce_packet *pkt, struct rte_mbuf *m, uint64_t now);
+
+/*
+ * A request that is REMU_READ_AT_ONCE; as remu__write_at_once().
+ */
+bool remu__read_at_once(struct remu_engine *e, struct remu_qp *qp, uint32_t word,
+	const uint8_t *reth);
 
 /* The request with the expected PSN. There is room for a response. */
 enum remu_drop remu__resp_execute(struct remu_engine *e, struct remu_qp *qp,
@@ -562,23 +589,26 @@ struct rte_mbuf *remu__frame_begin(struct remu_engine *e, struct remu_qp *qp,
 void remu__frame_end(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf *m,
 	uint8_t *payload, uint32_t payload_len);
 
-/* memcpy(), without a call for what fits two pairs of vector registers. */
+/* memcpy(), without a call for what fits four vector registers. */
 static inline void
 remu__copy(uint8_t *to, const uint8_t *from, uint32_t length)
 {
-	typedef struct {
-		uint64_t words[4];
-	} half;
-	half first, last;
+	typedef uint64_t vector __attribute__((vector_size(16)));
+	vector a, b, c, d;
 
-	if (length < sizeof(half) || length > 2 * sizeof(half)) {
+	if (length < 32 || length > 64) {
 		memcpy(to, from, length);
 		return;
 	}
-	memcpy(&first, from, sizeof(first));
-	memcpy(&last, from + length - sizeof(last), sizeof(last));
-	memcpy(to, &first, sizeof(first));
-	memcpy(to + length - sizeof(last), &last, sizeof(last));
+	/* The middle is copied twice when there are less than 64 bytes. */
+	memcpy(&a, from, sizeof(a));
+	memcpy(&b, from + 16, sizeof(b));
+	memcpy(&c, from + length - 32, sizeof(c));
+	memcpy(&d, from + length - 16, sizeof(d));
+	memcpy(to, &a, sizeof(a));
+	memcpy(to + 16, &b, sizeof(b));
+	memcpy(to + length - 32, &c, sizeof(c));
+	memcpy(to + length - 16, &d, sizeof(d));
 }
 
 /* How many packets a message takes: at least one. */

@@ -43,10 +43,8 @@ remu_wc_status_name(uint8_t status)
 }
 
 void
-remu__qp_schedule(struct remu_engine *e, struct remu_qp *qp)
+remu__qp_append(struct remu_engine *e, struct remu_qp *qp)
 {
-	if (qp->scheduled)
-		return;
 	qp->scheduled = true;
 	qp->sched_next = NULL;
 	if (e->sched_tail != NULL)

@@ -64,7 +64,7 @@ remu__req_complete(struct remu_engine *e, struct remu_qp *qp, enum remu_wc_statu
 	const struct remu_wqe *wqe = remu__wqe(e, &qp->req, qp->req.head++);
 
 	if (likely(status == REMU_WC_SUCCESS && qp->channel == NULL && !qp->send_cq->armed)) {
-		remu__req_success(qp, wqe);
+		remu__req_success(remu__cq_next(qp->send_cq), qp->qpn, wqe);
 		e->stats.wc_success++;
 		return;
 	}
@@ -103,6 +103,7 @@ int
 remu_qp_post(struct remu_engine *e, struct remu_qp *qp, const struct remu_wr *wr, uint64_t now)
 {
 	struct remu_requester *rq = &qp->req;
+	uint32_t tail = rq->tail, psn = rq->next_psn, n;
 	struct remu_wqe *wqe;
 
 	RTE_SET_USED(now);
@@ -110,17 +111,19 @@ remu_qp_post(struct remu_engine *e, struct remu_qp *qp, const struct remu_wr *wr
 		return -EINVAL;
 	if (qp->state != REMU_QP_RTS && qp->state != REMU_QP_SQD && qp->state != REMU_QP_ERR)
 		return -ENOTCONN;
-	if (rq->tail - rq->head == e->cfg.sq_depth || !remu__cq_reserve(qp, qp->send_cq))
+	if (tail - rq->head == e->cfg.sq_depth || !remu__cq_reserve(qp, qp->send_cq))
 		return -EAGAIN;
-	wqe = remu__wqe(e, rq, rq->tail++);
+	wqe = remu__wqe(e, rq, tail);
+	rq->tail = tail + 1;
 	wqe->wr = *wr;
-	if (qp->state == REMU_QP_ERR) {
+	n = remu__packets(wqe->wr.length, qp->path_mtu);
+	wqe->first_psn = psn;
+	wqe->n_psn = n;
+	if (unlikely(qp->state == REMU_QP_ERR)) {
 		remu__req_complete(e, qp, REMU_WC_WR_FLUSH_ERR);
 		return 0;
 	}
-	wqe->first_psn = rq->next_psn;
-	wqe->n_psn = remu__packets(wr->length, qp->path_mtu);
-	rq->next_psn = remu_psn_add(rq->next_psn, wqe->n_psn);
+	rq->next_psn = remu_psn_add(psn, n);
 	remu__qp_schedule(e, qp);
 	return 0;
 }
@@ -239,12 +242,12 @@ stamp_request(struct remu_engine *e, const struct remu_stencil *st, const struct
 {
 	uint32_t traits = roce_ops[r->opcode].traits;
 	struct rte_mbuf *m = remu__stamp_alloc(e);
-	uint8_t *ext;
+	uint8_t *frame, *ext;
 
 	if (unlikely(m == NULL))
 		return NULL;
-	remu__stamp(st, m, r->psn, r->ackreq);
-	ext = remu__stamp_extension(m);
+	frame = remu__stamp(e, st, m, r->psn, r->ackreq);
+	ext = remu__stamp_extension(frame);
 	if (traits & ROCE_T_RETH) {
 		struct roce_reth *reth = (struct roce_reth *)ext;
 
@@ -256,8 +259,8 @@ stamp_request(struct remu_engine *e, const struct remu_stencil *st, const struct
 	if (traits & ROCE_T_IMM)
 		roce_store_be32(ext, wr->imm);
 	if (r->payload_len != 0)
-		memcpy(remu__stamp_payload(st, m), r->payload, r->payload_len);
-	remu__stamp_end(e, st, m);
+		memcpy(frame + st->payload_off, r->payload, r->payload_len);
+	remu__stamp_end(e, st, frame);
 	return m;
 }
 
@@ -434,53 +437,95 @@ is_plain(const struct remu_qp *qp)
 }
 
 /*
- * The most common requests, WRITEs of one packet in a row, in one go. What is different goes the
- * ordinary way, with the same frames.
+ * How many of the next requests make a row: READs or WRITEs of one packet and of the same length, to
+ * which nothing stands in the way, and whose frames a stencil makes without filling them up.
+ */
+static uint32_t
+row(const struct remu_engine *e, const struct remu_qp *qp, const struct remu_stencil *st,
+	uint32_t key, uint32_t max)
+{
+	const struct remu_requester *rq = &qp->req;
+	const struct remu_wqe *sq = rq->sq;
+	uint32_t mask = e->cfg.sq_depth - 1, cursor = rq->cursor, n = 0;
+	uint32_t length = sq[cursor & mask].wr.length;
+	uint8_t opcode = sq[cursor & mask].wr.opcode;
+	uint32_t out = (uint32_t)remu_psn_diff(rq->sent_psn, rq->una_psn);
+	uint32_t count = RTE_MIN(rq->tail - cursor, max);
+
+	if (out >= rq->window.now || length > qp->path_mtu || st->key != key || st->pad != 0)
+		return 0;
+	count = RTE_MIN(count, rq->window.now - out);
+	if (opcode == REMU_WR_RDMA_READ)
+		count = RTE_MIN(count, rq->max_rd_atomic - rq->answers_out);
+	for (; n < count; n++) {
+		const struct remu_wr *wr = &sq[(cursor + n) & mask].wr;
+
+		if (wr->opcode != opcode || wr->flags != 0 || wr->length != length)
+			break;
+	}
+	return n;
+}
+
+/* Make the frames of a row from `psn` on. @param payload_len  0 for READs */
+static __rte_always_inline void
+stamp_row(struct remu_engine *e, const struct remu_qp *qp, const struct remu_stencil *st,
+	struct rte_mbuf **pkts, uint32_t n, uint32_t length, uint32_t payload_len)
+{
+	const struct remu_wqe *sq = qp->req.sq;
+	uint32_t mask = e->cfg.sq_depth - 1, cursor = qp->req.cursor, psn = qp->req.sent_psn;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct remu_wr *wr = &sq[(cursor + i) & mask].wr;
+		uint8_t *frame = remu__stamp(e, st, pkts[i], remu_psn_add(psn, i), true);
+		struct roce_reth *reth = (struct roce_reth *)remu__stamp_extension(frame);
+
+		roce_store_be64(reth->va, wr->remote_va);
+		roce_store_be32(reth->rkey, wr->rkey);
+		roce_store_be32(reth->dma_len, length);
+		if (payload_len != 0)
+			remu__copy(frame + st->payload_off, wr->addr, payload_len);
+		remu__stamp_seal(st, frame);
+	}
+	e->stats.tx_packets += n;
+	e->stats.tx_bytes += (uint64_t)n * st->frame_len;
+}
+
+/*
+ * The most common requests, in one go. What is different goes the ordinary way, with the same
+ * frames.
  */
 static uint16_t
-send_writes(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max,
+send_row(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max,
 	uint64_t now)
 {
 	struct remu_requester *rq = &qp->req;
-	struct remu_stencil *st = &qp->stencils[REMU_ST_REQUEST];
-	uint32_t out = (uint32_t)remu_psn_diff(rq->sent_psn, rq->una_psn);
-	uint32_t cursor = rq->cursor, psn = rq->sent_psn;
-	uint16_t n = 0, count;
+	const struct remu_wr *first = &remu__wqe(e, rq, rq->cursor)->wr;
+	bool read = first->opcode == REMU_WR_RDMA_READ;
+	const struct remu_stencil *st = &qp->stencils[read ? REMU_ST_READ : REMU_ST_REQUEST];
+	uint32_t n, length = first->length;
 
-	if (!is_plain(qp) || out >= rq->window.now)
+	if (!is_plain(qp) || rq->cursor == rq->tail ||
+		(!read && (first->opcode != REMU_WR_RDMA_WRITE || length == 0)))
 		return 0;
-	count = (uint16_t)RTE_MIN(RTE_MIN(rq->tail - cursor, rq->window.now - out), (uint32_t)max);
-	for (; n < count; n++) {
-		const struct remu_wqe *wqe = remu__wqe(e, rq, cursor + n);
-
-		if (wqe->wr.opcode != REMU_WR_RDMA_WRITE || wqe->n_psn != 1 || wqe->wr.flags != 0 ||
-			remu__stencil_key(ROCE_WRITE_ONLY, false, wqe->wr.length) != st->key)
-			break;
-	}
-	if (n == 0 || rte_pktmbuf_alloc_bulk(e->cfg.pool, pkts, n) != 0)
+	n = row(e, qp, st,
+		read ? remu__stencil_key(ROCE_READ_REQUEST, false, 0)
+		     : remu__stencil_key(ROCE_WRITE_ONLY, false, length),
+		max);
+	if (n == 0 || rte_mempool_get_bulk(e->cfg.pool, (void **)pkts, n) != 0)
 		return 0;
-	for (uint16_t i = 0; i < n; i++) {
-		const struct remu_wr *wr = &remu__wqe(e, rq, cursor + i)->wr;
-		struct roce_reth *reth;
-
-		remu__stamp(st, pkts[i], psn, true);
-		reth = (struct roce_reth *)remu__stamp_extension(pkts[i]);
-		roce_store_be64(reth->va, wr->remote_va);
-		roce_store_be32(reth->rkey, wr->rkey);
-		roce_store_be32(reth->dma_len, wr->length);
-		if (wr->length != 0)
-			remu__copy(remu__stamp_payload(st, pkts[i]), wr->addr, wr->length);
-		remu__stamp_end(e, st, pkts[i]);
-		psn = remu_psn_add(psn, 1);
-	}
+	if (read)
+		stamp_row(e, qp, st, pkts, n, length, 0);
+	else
+		stamp_row(e, qp, st, pkts, n, length, length);
 	if (rq->rtt_at == 0) {
 		rq->rtt_psn = rq->sent_psn;
 		rq->rtt_at = now;
 	}
 	rq->unasked = false;
-	rq->cursor = cursor + n;
-	rq->sent_psn = rq->redo_psn = rq->redo_end = psn;
-	return n;
+	rq->answers_out += read ? n : 0;
+	rq->cursor += n;
+	rq->sent_psn = rq->redo_psn = rq->redo_end = remu_psn_add(rq->sent_psn, n);
+	return (uint16_t)n;
 }
 
 uint16_t
@@ -492,7 +537,7 @@ remu__req_tx(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, 
 
 	if (max != 0)
 		rq->starved = false; /* until it shows */
-	n = send_writes(e, qp, pkts, max, now);
+	n = send_row(e, qp, pkts, max, now);
 	while ((rq->more = remu__req_has_output(e, qp)) && n < max) {
 		if (remu__redo_active(rq)) {
 			if (redo(e, qp, &pkts[n]))

@@ -9,6 +9,7 @@
  */
 #include "remu_limit.h"
 #include "remu_priv.h"
+#include "remu_shortcut.h"
 
 #include <string.h>
 
@@ -102,17 +103,17 @@ count_message(struct remu_responder *rs)
 	rs->msn = remu_psn_add(rs->msn, 1);
 }
 
-static void
-push_read(struct remu_engine *e, struct remu_qp *qp, const struct remu_mr *mr,
-	const struct roce_packet *pkt, bool replay)
+static inline void
+push_read(struct remu_engine *e, struct remu_qp *qp, const struct remu_mr *mr, uint32_t psn,
+	uint64_t va, uint32_t length, bool replay)
 {
 	remu__answer_push(e, qp,
 		&(struct remu_response){
 			.mr = mr,
-			.src = mr != NULL ? remu__mr_addr(mr, pkt->f.va) : NULL,
+			.src = mr != NULL ? remu__mr_addr(mr, va) : NULL,
 			.mr_generation = mr != NULL ? mr->generation : 0,
-			.psn = pkt->f.psn,
-			.left = pkt->f.dma_len,
+			.psn = psn,
+			.left = length,
 			.msn = qp->resp.msn,
 			.syndrome = ROCE_SYN_ACK_NO_LIMIT,
 			.kind = REMU_RESP_READ,
@@ -167,12 +168,13 @@ find_record(const struct remu_qp *qp, const struct roce_packet *pkt)
 	return NULL;
 }
 
-static const struct remu_record *
+static inline const struct remu_record *
 add_record(struct remu_responder *rs, const struct remu_record *rec)
 {
-	struct remu_record *slot = &rs->records[rs->next_record];
+	struct remu_record *slot = &rs->records[rs->next_record++];
 
-	rs->next_record = (rs->next_record + 1) % rs->max_dest_rd_atomic;
+	if (rs->next_record == rs->max_dest_rd_atomic)
+		rs->next_record = 0;
 	*slot = *rec;
 	return slot;
 }
@@ -212,7 +214,7 @@ duplicate_read(struct remu_engine *e, struct remu_qp *qp, const struct roce_pack
 	}
 	if (!remu_limit_pass(&qp->resp.replay_paid, now, cost, REPLAY_BURST_NS))
 		return REMU_DROP_RATE;
-	push_read(e, qp, mr, pkt, true);
+	push_read(e, qp, mr, pkt->f.psn, pkt->f.va, pkt->f.dma_len, true);
 	return REMU_DROP_NONE;
 }
 
@@ -245,12 +247,34 @@ on_duplicate(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet
 	return REMU_DROP_NONE;
 }
 
+/* A READ that has passed all checks. */
+static inline void
+execute_read(struct remu_engine *e, struct remu_qp *qp, const struct remu_mr *mr, uint32_t psn,
+	uint64_t va, uint32_t rkey, uint32_t length)
+{
+	struct remu_responder *rs = &qp->resp;
+	uint32_t n_psn = remu__packets(length, qp->path_mtu);
+
+	add_record(rs,
+		&(struct remu_record){
+			.va = va,
+			.rkey = rkey,
+			.length = length,
+			.psn = psn,
+			.n_psn = n_psn,
+			.opcode = ROCE_READ_REQUEST,
+		});
+	expect_next(rs, n_psn);
+	count_message(rs); /* a READ counts as completed when it is validated (C9-148) */
+	push_read(e, qp, mr, psn, va, length, false);
+	e->stats.reads_executed++;
+}
+
 static enum remu_drop
 on_read(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt, uint64_t now)
 {
 	struct remu_responder *rs = &qp->resp;
 	const struct remu_mr *mr = NULL;
-	uint32_t n_psn;
 
 	if (rs->message != REMU_MSG_NONE || !(qp->access & REMU_ACCESS_REMOTE_READ) ||
 		pkt->f.dma_len > qp->max_read_len || rs->answers_queued >= rs->max_dest_rd_atomic)
@@ -260,22 +284,28 @@ on_read(struct remu_engine *e, struct remu_qp *qp, const struct roce_packet *pkt
 			REMU_ACCESS_REMOTE_READ);
 		if (mr == NULL)
 			return refuse(e, qp, pkt->f.psn, REMU_DROP_ACCESS, now);
+		rs->read_mr = mr;
+		rs->read_mr_generation = mr->generation;
 	}
-	n_psn = remu__packets(pkt->f.dma_len, qp->path_mtu);
-	add_record(rs,
-		&(struct remu_record){
-			.va = pkt->f.va,
-			.rkey = pkt->f.rkey,
-			.length = pkt->f.dma_len,
-			.psn = pkt->f.psn,
-			.n_psn = n_psn,
-			.opcode = pkt->f.opcode,
-		});
-	expect_next(rs, n_psn);
-	count_message(rs); /* a READ counts as completed when it is validated (C9-148) */
-	push_read(e, qp, mr, pkt, false);
-	e->stats.reads_executed++;
+	execute_read(e, qp, mr, pkt->f.psn, pkt->f.va, pkt->f.rkey, pkt->f.dma_len);
 	return REMU_DROP_NONE;
+}
+
+bool
+remu__read_at_once(struct remu_engine *e, struct remu_qp *qp, uint32_t word, const uint8_t *reth)
+{
+	struct remu_responder *rs = &qp->resp;
+	uint32_t psn = word & REMU_PSN_MASK;
+	uint64_t va = roce_load_be64(reth);
+	uint32_t rkey = roce_load_be32(reth + 8), length = roce_load_be32(reth + 12);
+
+	if (unlikely(psn != rs->epsn || rs->message != REMU_MSG_NONE || rs->n_held != 0 ||
+		    remu__answer_full(rs) || length > qp->max_read_len ||
+		    rs->answers_queued >= rs->max_dest_rd_atomic ||
+		    !remu__same_region(rs->read_mr, rs->read_mr_generation, rkey, va, length)))
+		return false;
+	execute_read(e, qp, rs->read_mr, psn, va, rkey, length);
+	return true;
 }
 
 /* Atomic against the atomics of every engine, and of every thread that uses the same builtins. */

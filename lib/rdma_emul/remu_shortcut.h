@@ -1,22 +1,38 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * The most common request, a WRITE of one packet that is next in order, carried out in one step.
- * Whatever is not as usual goes the ordinary way (remu_resp.c), with the same outcome.
+ * The most common requests, a READ and a WRITE of one packet that are next in order, carried out in
+ * one step. Whatever is not as usual goes the ordinary way (remu_resp.c), with the same outcome.
  */
 
 #include "remu_priv.h"
 #include "roce_bytes.h"
 
-/* Whether the region of the last WRITE grants this one too. */
-static inline bool
-remu__same_region(const struct remu_responder *rs, uint32_t rkey, uint64_t va, uint32_t length)
+/* How requests like this one can be carried out in one step: what does not change with them. */
+static inline uint8_t
+remu__at_once(const struct remu_qp *qp, const struct roce_packet *pkt)
 {
-	const struct remu_mr *mr = rs->write_mr;
+	if (qp->flags != 0)
+		return REMU_NOT_AT_ONCE;
+	if (pkt->f.opcode == ROCE_READ_REQUEST && (qp->access & REMU_ACCESS_REMOTE_READ) != 0)
+		return REMU_READ_AT_ONCE;
+	if (pkt->f.opcode == ROCE_WRITE_ONLY && (qp->access & REMU_ACCESS_REMOTE_WRITE) != 0 &&
+		pkt->payload_len != 0 && pkt->payload_len <= qp->path_mtu)
+		return REMU_WRITE_AT_ONCE;
+	return REMU_NOT_AT_ONCE;
+}
 
-	return mr != NULL && mr->generation == rs->write_mr_generation && mr->cfg.rkey == rkey &&
-		va >= mr->cfg.va && length <= mr->cfg.length &&
-		va - mr->cfg.va <= mr->cfg.length - length;
+/* Whether the region of the request before, which had `generation` then, grants this one too. */
+static inline bool
+remu__same_region(const struct remu_mr *mr, uint32_t generation, uint32_t rkey, uint64_t va,
+	uint32_t length)
+{
+	uint64_t offset;
+
+	if (mr == NULL || mr->generation != generation || mr->cfg.rkey != rkey || length == 0)
+		return false;
+	offset = va - mr->cfg.va;
+	return offset < mr->cfg.length && length <= mr->cfg.length - offset;
 }
 
 /* As remu__answer_ack(), for the PSN before the next expected one: none that waits is newer. */
@@ -36,6 +52,8 @@ remu__ack_in_order(struct remu_engine *e, struct remu_qp *qp, uint32_t psn)
 }
 
 /*
+ * A request that is REMU_WRITE_AT_ONCE.
+ *
  * @param word  of the BTH: AckReq and PSN  @param reth  where the RETH stands
  * @return false: nothing has been done
  */
@@ -48,11 +66,9 @@ remu__write_at_once(struct remu_engine *e, struct remu_qp *qp, uint32_t word, co
 	uint64_t va = roce_load_be64(reth);
 	uint32_t rkey = roce_load_be32(reth + 8);
 
-	if (unlikely(psn != rs->epsn || qp->flags != 0 || rs->message != REMU_MSG_NONE ||
-		    rs->n_held != 0 || remu__answer_full(rs) || length == 0 ||
-		    length > qp->path_mtu || roce_load_be32(reth + 12) != length ||
-		    !(qp->access & REMU_ACCESS_REMOTE_WRITE) ||
-		    !remu__same_region(rs, rkey, va, length)))
+	if (unlikely(psn != rs->epsn || rs->message != REMU_MSG_NONE || rs->n_held != 0 ||
+		    remu__answer_full(rs) || roce_load_be32(reth + 12) != length ||
+		    !remu__same_region(rs->write_mr, rs->write_mr_generation, rkey, va, length)))
 		return false;
 	remu__copy(remu__mr_addr(rs->write_mr, va), payload, length);
 	rs->epsn = remu_psn_add(psn, 1);

@@ -10,6 +10,7 @@
  * (RFC 6864, section 4.1), and the ICRC covers it.
  */
 
+#include "remu_mbuf.h"
 #include "remu_priv.h"
 #include "roce_bytes.h"
 #include "roce_icrc.h"
@@ -31,50 +32,65 @@ bool remu__stencil_cut(struct remu_stencil *st, const struct roce_flow *flow, ui
 static inline struct rte_mbuf *
 remu__stamp_alloc(struct remu_engine *e)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(e->cfg.pool);
+	struct rte_mbuf *m = rte_mbuf_raw_alloc(e->cfg.pool);
 
 	e->stats.tx_no_mbuf += m == NULL;
 	return m;
 }
 
-/* Start a frame: all of it but extension headers and payload. */
-static inline void
-remu__stamp(const struct remu_stencil *st, struct rte_mbuf *m, uint32_t psn, bool ackreq)
+/*
+ * Start a frame in an mbuf from the pool: all of it but extension headers and payload.
+ * @return where the frame begins
+ */
+static inline uint8_t *
+remu__stamp(const struct remu_engine *e, const struct remu_stencil *st, struct rte_mbuf *m,
+	uint32_t psn, bool ackreq)
 {
-	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+	uint8_t *frame;
 
+	remu__mbuf_begin(e, m, st->frame_len);
+	frame = rte_pktmbuf_mtod(m, uint8_t *);
 	memcpy(frame, st->head, ROCE_HEAD_LEN);
 	roce_store_be32(frame + ROCE_HEAD_LEN, (uint32_t)ackreq << 31 | psn);
-	m->data_len = st->frame_len;
-	m->pkt_len = st->frame_len;
+	return frame;
 }
 
 /* Where the extension headers begin. */
 static inline uint8_t *
-remu__stamp_extension(struct rte_mbuf *m)
+remu__stamp_extension(uint8_t *frame)
 {
-	return rte_pktmbuf_mtod_offset(m, uint8_t *, ROCE_HEAD_LEN + 4);
+	return frame + ROCE_HEAD_LEN + 4;
 }
 
-static inline uint8_t *
-remu__stamp_payload(const struct remu_stencil *st, struct rte_mbuf *m)
-{
-	return rte_pktmbuf_mtod_offset(m, uint8_t *, st->payload_off);
-}
-
-/* Finish a frame: zeros behind the payload, ICRC. */
+/* Zeros behind the payload, and behind the ICRC up to what Ethernet asks for. */
 static inline void
-remu__stamp_end(struct remu_engine *e, const struct remu_stencil *st, struct rte_mbuf *m)
+remu__stamp_fill(const struct remu_stencil *st, uint8_t *frame)
 {
-	uint8_t *rest = rte_pktmbuf_mtod_offset(m, uint8_t *, ROCE_HEAD_LEN);
-	uint8_t *icrc = rte_pktmbuf_mtod_offset(m, uint8_t *, st->icrc_off);
+	uint8_t *icrc = frame + st->icrc_off;
 
-	if (unlikely(st->pad != 0))
-		memset(icrc - st->pad, 0, st->pad);
-	roce_store_le32(icrc, roce_icrc_rest(st->crc, rest, (size_t)(icrc - rest)));
-	if (unlikely(st->frame_len == ROCE_MIN_FRAME)) /* Ethernet's own padding */
+	memset(icrc - st->pad, 0, st->pad);
+	if (st->frame_len == ROCE_MIN_FRAME)
 		memset(icrc + ROCE_ICRC_LEN, 0,
 			(size_t)(ROCE_MIN_FRAME - ROCE_ICRC_LEN - st->icrc_off));
+}
+
+/* The ICRC, when all else is there. */
+static inline void
+remu__stamp_seal(const struct remu_stencil *st, uint8_t *frame)
+{
+	uint8_t *rest = frame + ROCE_HEAD_LEN;
+
+	roce_store_le32(frame + st->icrc_off,
+		roce_icrc_rest(st->crc, rest, (size_t)st->icrc_off - ROCE_HEAD_LEN));
+}
+
+/* Finish a frame, and count it. */
+static inline void
+remu__stamp_end(struct remu_engine *e, const struct remu_stencil *st, uint8_t *frame)
+{
+	if (unlikely(st->pad != 0 || st->frame_len == ROCE_MIN_FRAME))
+		remu__stamp_fill(st, frame);
+	remu__stamp_seal(st, frame);
 	e->stats.tx_packets++;
 	e->stats.tx_bytes += st->frame_len;
 }

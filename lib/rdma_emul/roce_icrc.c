@@ -65,12 +65,6 @@ roce_icrc_head(const uint8_t *l3)
 }
 
 uint32_t
-roce_icrc_rest(uint32_t head, const uint8_t *p, size_t len)
-{
-	return crc32_gzip_refl(head, p, len);
-}
-
-uint32_t
 roce_icrc(const uint8_t *l3, size_t span)
 {
 	bool ipv6 = l3[0] >> 4 == 6;

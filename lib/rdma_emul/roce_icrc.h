@@ -6,6 +6,8 @@
  * Pure functions, any thread.
  */
 
+#include <isa-l/crc.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,7 +30,11 @@ uint32_t roce_icrc(const uint8_t *l3, size_t span);
 uint32_t roce_icrc_head(const uint8_t *l3);
 
 /** @param p  the bytes behind the queue pair's number  @param len  up to where the ICRC stands */
-uint32_t roce_icrc_rest(uint32_t head, const uint8_t *p, size_t len);
+static inline uint32_t
+roce_icrc_rest(uint32_t head, const uint8_t *p, size_t len)
+{
+	return crc32_gzip_refl(head, p, len);
+}
 
 /** Whether the four bytes behind `span` are the right ICRC. */
 bool roce_icrc_ok(const uint8_t *l3, size_t span);

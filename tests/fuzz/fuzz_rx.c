@@ -128,7 +128,7 @@ attributes(const struct rx_world *w, uint32_t i, const struct fuzz_record *rec)
 		attr.peer_qpn = 1;
 		break;
 	case 4:
-		attr.max_dest_rd_atomic = 17;
+		attr.max_dest_rd_atomic = 65;
 		break;
 	case 5:
 		memset(&attr.peer_gid, 0, sizeof(attr.peer_gid));

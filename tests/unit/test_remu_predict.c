@@ -299,36 +299,73 @@ another_connection__forgets(void **state)
 	close_sides();
 }
 
-/* A region that is gone is gone, also for a WRITE in one step. */
+/* A region that is gone is gone, also for a request in one step. */
 static void
-revoked_region__is_not_written(void **state)
+revoked_region__is_refused(void **state)
 {
+	static const uint8_t kinds[] = {ROCE_WRITE_ONLY, ROCE_READ_REQUEST};
 	const struct wire_config cfg = {.pool = 512};
 
 	(void)state;
-	open_sides(&cfg);
-	for (int i = 0; i < 4; i++) {
-		struct roce_fields f = next_fields(ROCE_WRITE_ONLY);
+	for (size_t k = 0; k < RTE_DIM(kinds); k++) {
+		struct roce_fields f;
 
-		inject(&f, LEN, -1, false);
+		open_sides(&cfg);
+		for (int i = 0; i < 4; i++) {
+			f = next_fields(kinds[k]);
+			inject(&f, payload_of(kinds[k]), -1, false);
+			compare();
+		}
+		for (int i = 0; i < SIDES; i++) {
+			assert_int_equal(remu_mr_deregister(sides[i].b.e, WIRE_PD, KEY), 0);
+			memset(sides[i].memory, 0, SIZE);
+		}
+		f = next_fields(kinds[k]);
+		inject(&f, payload_of(kinds[k]), -1, false);
+		compare();
+		assert_int_equal(remu_engine_stats(sides[0].b.e)->drops[REMU_DROP_ACCESS], 1);
+		for (uint32_t i = 0; i < SIZE; i++)
+			assert_int_equal(sides[0].memory[i], 0);
+		close_sides();
 	}
-	for (int i = 0; i < SIDES; i++) {
-		assert_int_equal(remu_mr_deregister(sides[i].b.e, WIRE_PD, KEY), 0);
-		memset(sides[i].memory, 0, SIZE);
-	}
-	inject(&(struct roce_fields){.opcode = ROCE_WRITE_ONLY,
-		       .psn = next_psn,
-		       .va = VA,
-		       .rkey = KEY,
-		       .dma_len = LEN,
-		       .ackreq = true,
-		       .migreq = true},
-		LEN, -1, false);
-	compare();
-	assert_int_equal(remu_engine_stats(sides[0].b.e)->drops[REMU_DROP_ACCESS], 1);
-	for (uint32_t i = 0; i < SIZE; i++)
-		assert_int_equal(sides[0].memory[i], 0);
-	close_sides();
+}
+
+/* Beyond the region, and more READs than agreed, as without prediction. */
+static void
+request_beyond_limits__is_refused(void **state)
+{
+	static const uint8_t kinds[] = {ROCE_WRITE_ONLY, ROCE_READ_REQUEST};
+	static const uint64_t vas[] = {VA - 1, VA + SIZE - LEN + 1, VA + SIZE, UINT64_MAX - 10, 0};
+	const struct wire_config cfg = {.pool = 512, .max_read_len = LEN};
+
+	(void)state;
+	for (size_t k = 0; k < RTE_DIM(kinds); k++)
+		for (size_t v = 0; v < RTE_DIM(vas) + 2; v++) {
+			bool too_many = v == RTE_DIM(vas), too_long = v == RTE_DIM(vas) + 1;
+			struct roce_fields f;
+
+			if ((too_many || too_long) && kinds[k] != ROCE_READ_REQUEST)
+				continue;
+			open_sides(&cfg);
+			for (int i = 0; i < 4; i++) {
+				f = next_fields(kinds[k]);
+				inject(&f, payload_of(kinds[k]), -1, false);
+				compare();
+			}
+			for (int i = 0; i < (too_many ? 5 : 1); i++) {
+				f = next_fields(kinds[k]);
+				f.dma_len += too_long;
+				if (v < RTE_DIM(vas))
+					f.va = vas[v];
+				inject(&f, payload_of(kinds[k]), -1, false);
+			}
+			compare();
+			assert_int_equal(remu_engine_stats(sides[0].b.e)
+						 ->drops[v < RTE_DIM(vas) ? REMU_DROP_ACCESS
+									  : REMU_DROP_INVALID],
+				1);
+			close_sides();
+		}
 }
 
 int
@@ -339,7 +376,8 @@ main(void)
 		cmocka_unit_test(any_length_and_psn__does_the_same),
 		cmocka_unit_test(heads_that_keep_changing__are_not_remembered),
 		cmocka_unit_test(another_connection__forgets),
-		cmocka_unit_test(revoked_region__is_not_written),
+		cmocka_unit_test(revoked_region__is_refused),
+		cmocka_unit_test(request_beyond_limits__is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, eal_setup, eal_teardown);

@@ -99,10 +99,10 @@ remu_qp_modify__checks_ranges(void **state)
 		{ATTR(path_mtu), {512, 2048}, {8192, 257, 1023}, REMU_QP_RTR},
 		{ATTR(rq_psn), {0, 0xffffff}, {0x1000000, UINT32_MAX, 0x1000001}, REMU_QP_RTR},
 		{ATTR(peer_qpn), {2, 0xfffffe}, {0, 1, 0xffffff}, REMU_QP_RTR},
-		{ATTR(max_dest_rd_atomic), {0, 16}, {17, 18, 255}, REMU_QP_RTR},
+		{ATTR(max_dest_rd_atomic), {0, 64}, {65, 66, 255}, REMU_QP_RTR},
 		{ATTR(sq_psn), {0, 0xffffff}, {0x1000000, UINT32_MAX, 0x1000001}, REMU_QP_RTS},
 		{ATTR(timeout_us), {1, 10000000}, {0, 10000001, UINT32_MAX}, REMU_QP_RTS},
-		{ATTR(max_rd_atomic), {1, 16}, {0, 17, 255}, REMU_QP_RTS},
+		{ATTR(max_rd_atomic), {1, 64}, {0, 65, 255}, REMU_QP_RTS},
 		{ATTR(rnr_retry), {0, 7}, {8, 9, 255}, REMU_QP_RTS},
 	};
 	struct remu_qp_attr attr;

@@ -733,6 +733,30 @@ remu_qp_post__all_sizes(void **state)
 		}
 }
 
+/* Two lengths that differ only in bits for which a stencil's key has no room. */
+static void
+send_row__length_like_another(void **state)
+{
+	enum { SHORT = 64, LONG = SHORT + (1 << 24) };
+	struct remu_wr wr = {.remote_va = VA, .length = LONG, .opcode = REMU_WR_RDMA_WRITE};
+	const struct frame *frame;
+	struct bench b;
+
+	(void)state;
+	wr.addr = calloc(1, LONG);
+	assert_non_null(wr.addr);
+	start(&b, &(struct wire_config){0});
+	post(&b, 1, W, SHORT);
+	expect_write(&b, 0, 0, SHORT, true);
+	assert_int_equal(remu_qp_post(b.e, b.qp, &wr, b.now), 0);
+	frame = bench_tx(&b);
+	assert_non_null(frame);
+	assert_int_equal(frame->pkt.f.opcode, ROCE_WRITE_FIRST);
+	assert_int_equal(frame->pkt.payload_len, MTU);
+	bench_close(&b);
+	free(wr.addr);
+}
+
 static void
 read_span__by_window(void **state)
 {
@@ -813,6 +837,7 @@ main(void)
 		cmocka_unit_test(remu__req_has_output__at_most_max_rd_atomic),
 		cmocka_unit_test(remu__req_has_output__window),
 		cmocka_unit_test(remu_qp_post__all_sizes),
+		cmocka_unit_test(send_row__length_like_another),
 		cmocka_unit_test(read_span__by_window),
 		cmocka_unit_test(remu__req_has_output__read_fits_the_window),
 		cmocka_unit_test(remu_qp_post__refuses),

@@ -17,7 +17,8 @@ enum {
 	SYNC_LEN = 1400,
 	STEPS = 12,
 	HALF = 1 << 23,
-	QUEUE = 64, /* responses that can wait */
+	READS = 64, /* answers that can wait */
+	NAKS = 64,  /* the same, and as many as the rate limit admits at once */
 };
 
 #define BASE INT64_C(0x7000000000)
@@ -675,22 +676,73 @@ remu__resp_request__more_reads_than_agreed(void **state)
 static void
 remu__resp_request__queue_full(void **state)
 {
-	static const struct step bad = {ONLY, 2, 0, 8, 8, ACC, NO_KEY};
-	static const struct step good = {ONLY, 2, 0, 8, 8, OK};
+	static const struct step read = {READ, 0, 0, 8, 0, OK};
+	static const struct step bad = {ONLY, 2 + READS, 0, 8, 8, ACC, NO_KEY};
+	static const struct step good = {ONLY, 2 + READS, 0, 8, 8, OK};
 	struct stage s;
 
 	(void)state;
-	open_stage(&s, &(struct wire_config){.flags = REMU_QP_BOOTSTRAP});
+	open_stage(&s, &(struct wire_config){.flags = REMU_QP_BOOTSTRAP, .max_dest = READS});
 	run_step(&s, &(struct step){READ, 0, SYNC_OFF, SYNC_LEN, 0, OK, SYNC, RESYNC}, 0, true);
-	for (int i = 0; i < QUEUE; i++)
-		assert_int_equal(request(&s, &bad, 2, s.model), REMU_DROP_ACCESS);
-	assert_int_equal(request(&s, &bad, 2, s.model), REMU_DROP_RESP_BUSY);
-	assert_int_equal(request(&s, &good, 2, s.model), REMU_DROP_RESP_BUSY);
-	assert_int_equal(bench_info(&s.b).epsn, 2);
-	for (int i = 0; i < QUEUE; i++)
-		expect_aeth(&s, ROCE_ACKNOWLEDGE, 2, ROCE_NAK_REMOTE_ACCESS, NULL, 0);
+	for (uint32_t i = 0; i < READS; i++)
+		assert_int_equal(request(&s, &read, 2 + i, NULL), OK);
+	for (int i = 0; i < NAKS; i++)
+		assert_int_equal(request(&s, &bad, 2 + READS, s.model), REMU_DROP_ACCESS);
+	assert_int_equal(request(&s, &bad, 2 + READS, s.model), REMU_DROP_RESP_BUSY);
+	assert_int_equal(request(&s, &good, 2 + READS, s.model), REMU_DROP_RESP_BUSY);
+	assert_int_equal(bench_info(&s.b).epsn, 2 + READS);
+	for (uint32_t i = 0; i < READS; i++) {
+		s.msn++;
+		expect_data(&s, 2 + i, 0, 8);
+	}
+	for (int i = 0; i < NAKS; i++)
+		expect_aeth(&s, ROCE_ACKNOWLEDGE, 2 + READS, ROCE_NAK_REMOTE_ACCESS, NULL, 0);
 	bench_expect_silence(&s.b);
+	s.epsn += READS;
 	run_step(&s, &good, 0, true);
+	close_stage(&s);
+}
+
+/* The last packet of a READ is none of a row of READs of one packet, though it is as long. */
+static void
+remu__resp_tx__row_of_answers(void **state)
+{
+	enum { SHORT = 64 };
+	struct stage s;
+
+	(void)state;
+	open_stage(&s, &(struct wire_config){0});
+	run_step(&s, &(struct step){READ, 0, 0, SHORT, 0, OK}, 0, false);
+	assert_int_equal(request(&s, &(struct step){READ, .dma = SHORT}, 1, NULL), OK);
+	assert_int_equal(request(&s, &(struct step){READ, .dma = MTU + SHORT}, 2, NULL), OK);
+	assert_int_equal(request(&s, &(struct step){READ, .dma = SHORT}, 4, NULL), OK);
+	s.msn++;
+	expect_data(&s, 1, 0, SHORT);
+	s.msn++;
+	expect_data(&s, 2, 0, MTU + SHORT);
+	s.msn++;
+	expect_data(&s, 4, 0, SHORT);
+	bench_expect_silence(&s.b);
+	close_stage(&s);
+}
+
+/* A region that is revoked while an answer waits; the frame of such an answer is known. */
+static void
+remu__resp_tx__row_of_revoked_answers(void **state)
+{
+	enum { SHORT = 64 };
+	struct stage s;
+
+	(void)state;
+	open_stage(&s, &(struct wire_config){0});
+	run_step(&s, &(struct step){READ, 0, 0, SHORT, 0, OK}, 0, false);
+	for (uint32_t psn = 1; psn <= 2; psn++)
+		assert_int_equal(request(&s, &(struct step){READ, .dma = SHORT}, psn, NULL), OK);
+	assert_int_equal(remu_mr_deregister(s.b.e, WIRE_PD, RW), 0);
+	s.msn += 2;
+	expect_aeth(&s, ROCE_ACKNOWLEDGE, 1, ROCE_NAK_REMOTE_ACCESS, NULL, 0);
+	bench_expect_silence(&s.b);
+	assert_int_equal(bench_info(&s.b).state, REMU_QP_ERR);
 	close_stage(&s);
 }
 
@@ -726,6 +778,8 @@ main(void)
 		cmocka_unit_test(push_ack__keeps_the_later_one),
 		cmocka_unit_test(remu__resp_request__more_reads_than_agreed),
 		cmocka_unit_test(remu__resp_request__queue_full),
+		cmocka_unit_test(remu__resp_tx__row_of_answers),
+		cmocka_unit_test(remu__resp_tx__row_of_revoked_answers),
 		cmocka_unit_test(remu__resp_request__flood_of_future_psns),
 	};
 
