@@ -75,11 +75,15 @@ now_ns(void)
 static uint64_t
 rand64(void *ctx)
 {
+	struct node_random *store = &((struct node *)ctx)->random;
 	uint64_t r;
 
-	(void)ctx;
-	while (getrandom(&r, sizeof(r), 0) != sizeof(r))
-		;
+	/* Up to 256 bytes come whole: getrandom(2). */
+	while (store->left == 0)
+		if (getrandom(store->values, sizeof(store->values), 0) == sizeof(store->values))
+			store->left = RTE_DIM(store->values);
+	r = store->values[--store->left];
+	store->values[store->left] = 0;
 	return r;
 }
 

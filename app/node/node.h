@@ -44,6 +44,12 @@ struct node_hooks {
 	void *ctx;
 };
 
+/* Random numbers in store: the handshake draws some, and a system call each would hold it up. */
+struct node_random {
+	uint64_t values[32];
+	uint32_t left;
+};
+
 struct node {
 	/* given */
 	const char *program; /* name for messages */
@@ -56,6 +62,7 @@ struct node {
 	uint64_t pcap_bytes;	 /* the most that captures may take */
 	uint32_t pause_us;	 /* node_again(): between the end and the new beginning */
 	struct node_clock clock;
+	struct node_random random; /* control core */
 	struct node_hooks hooks;
 	/* constant from node_open() to node_close(), without node_again() */
 	uint32_t n_engines;

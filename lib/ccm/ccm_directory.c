@@ -270,7 +270,7 @@ ccm_directory_decode(const uint8_t *in, size_t len, struct ccm_directory *out)
 		len = sizeof(w);
 	if (len < CCM_DIRECTORY_HEADER)
 		return CCM_DIRECTORY_LENGTH;
-	memcpy(w.bytes, in, len);
+	memcpy(w.bytes, in, CCM_DIRECTORY_HEADER);
 	if (all_bytes_are(w.bytes, CCM_DIRECTORY_HEADER, 0) ||
 		all_bytes_are(w.bytes, CCM_DIRECTORY_HEADER, 0xff))
 		return CCM_DIRECTORY_EMPTY;
@@ -281,6 +281,8 @@ ccm_directory_decode(const uint8_t *in, size_t len, struct ccm_directory *out)
 	if (h->n_clients > CCM_MAX_CLIENTS || h->n_ports > CCM_MAX_PORTS || h->length > len ||
 		h->length != port_offset(h->n_clients, h->n_ports))
 		return CCM_DIRECTORY_LENGTH;
+	memcpy(w.bytes + CCM_DIRECTORY_HEADER, in + CCM_DIRECTORY_HEADER,
+		h->length - CCM_DIRECTORY_HEADER);
 	if (h->crc != directory_crc(&w, h->length))
 		return CCM_DIRECTORY_CRC;
 	if (h->nonce == 0 || h->echo == 0)

@@ -313,8 +313,8 @@ receive_unknown(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 	if (unlikely((pkt.tos & ROCE_ECN_MASK) == ROCE_ECN_CE))
 		echo_congestion(e, qp, now);
 	else if (m->data_len >= ROCE_MIN_FRAME)
-		remu__predict_learn(remu__predict_slot(e, rte_pktmbuf_mtod(m, const uint8_t *)), qp,
-			m, &pkt);
+		remu__predict_learn(e, remu__predict_slot(e, rte_pktmbuf_mtod(m, const uint8_t *)),
+			qp, m, &pkt);
 	return dispatch(e, qp, &pkt, m, now);
 }
 
@@ -367,7 +367,7 @@ receive(struct remu_engine *e, struct rte_mbuf *m, uint64_t now)
 void
 remu_engine_rx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t n, uint64_t now)
 {
-	uint64_t bytes = 0, good = 0;
+	uint64_t bytes = 0, others = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
 		enum remu_drop verdict;
@@ -377,15 +377,16 @@ remu_engine_rx(struct remu_engine *e, struct rte_mbuf **pkts, uint16_t n, uint64
 		bytes += pkts[i]->pkt_len;
 		verdict = receive(e, pkts[i], now);
 		if (likely(verdict == REMU_DROP_NONE))
-			good++;
-		else if (verdict == REMU_HELD)
+			continue;
+		others++;
+		if (verdict == REMU_HELD)
 			pkts[i] = NULL;
 		else
 			e->stats.drops[verdict]++;
 	}
 	e->stats.rx_packets += n;
 	e->stats.rx_bytes += bytes;
-	e->stats.drops[REMU_DROP_NONE] += good;
+	e->stats.drops[REMU_DROP_NONE] += n - others;
 	remu__mbuf_free_burst(pkts, n);
 }
 

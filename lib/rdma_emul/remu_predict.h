@@ -49,8 +49,8 @@ remu__predict_fits(const struct remu_prediction *p, const struct rte_mbuf *m)
 
 /* A frame that has passed all checks up to its queue pair, and could be seen again. */
 static inline void
-remu__predict_learn(struct remu_prediction *p, struct remu_qp *qp, const struct rte_mbuf *m,
-	const struct roce_packet *pkt)
+remu__predict_learn(struct remu_engine *e, struct remu_prediction *p, struct remu_qp *qp,
+	const struct rte_mbuf *m, const struct roce_packet *pkt)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 	uint64_t candidate = remu__predict_candidate(frame);
@@ -67,6 +67,7 @@ remu__predict_learn(struct remu_prediction *p, struct remu_qp *qp, const struct 
 	p->rest_len = (uint16_t)(ROCE_ETH_LEN + pkt->icrc_span - ROCE_HEAD_LEN);
 	p->crc = roce_icrc_head(pkt->l3);
 	p->qp = qp;
+	e->predicted_qps[p - e->predictions] = qp;
 	p->at_once = remu__at_once(qp, pkt);
 	p->pkt = *pkt;
 }
@@ -76,6 +77,8 @@ static inline void
 remu__predict_forget(struct remu_engine *e, const struct remu_qp *qp)
 {
 	for (uint32_t i = 0; i < REMU_PREDICTIONS; i++)
-		if (e->predictions[i].qp == qp)
+		if (e->predicted_qps[i] == qp) {
+			e->predicted_qps[i] = NULL;
 			e->predictions[i] = (struct remu_prediction){0};
+		}
 }

@@ -227,6 +227,7 @@ struct remu_responder {
 		uint32_t psn;
 		struct rte_mbuf *m;
 	} held[REMU_HOLD];
+	/* Behind here what is not cleared with the rest: max_dest_rd_atomic records, and what is queued. */
 	struct remu_record records[REMU_MAX_RD_ATOMIC];
 	struct remu_response queue[REMU_RESP_QUEUE];
 };
@@ -310,7 +311,8 @@ struct remu_engine {
 	uint64_t mbuf_rearm;	     /* see remu_mbuf.h */
 	uint64_t mbuf_flags;
 	struct remu_prediction predictions[REMU_PREDICTIONS];
-	struct remu_prediction *predicted; /* of the frame before */
+	const struct remu_qp *predicted_qps[REMU_PREDICTIONS]; /* whose they are; NULL: nobody's */
+	struct remu_prediction *predicted;		       /* of the frame before */
 	struct remu_channel *channels[REMU_MAX_CHANNELS];
 	uint32_t n_channels;
 	uint32_t free_qp_hint;

@@ -93,7 +93,7 @@ recycle(struct remu_qp *qp)
 	struct remu_recv_wr *rq = qp->resp.rq;
 	uint64_t *got = qp->req.got, *restarts = qp->req.restarts;
 
-	memset(qp, 0, sizeof(*qp));
+	memset(qp, 0, offsetof(struct remu_qp, resp.records));
 	qp->req.sq = sq;
 	qp->req.got = got;
 	qp->req.restarts = restarts;
@@ -259,8 +259,8 @@ to_rtr(struct remu_engine *e, struct remu_qp *qp, const struct remu_qp_attr *att
 	set_path(e, qp, attr);
 	if (!frames_fit(e, &qp->flow, attr->path_mtu))
 		return -EINVAL;
-	remu__resp_reset(e, qp, attr->rq_psn);
 	qp->resp.max_dest_rd_atomic = attr->max_dest_rd_atomic;
+	remu__resp_reset(e, qp, attr->rq_psn);
 	qp->resp.rnr_code = remu__rnr_code(attr->min_rnr_timer_us);
 	qp->state = REMU_QP_RTR;
 	return 0;

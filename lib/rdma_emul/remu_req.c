@@ -459,12 +459,16 @@ row(const struct remu_engine *e, const struct remu_qp *qp, const struct remu_ste
 		count = RTE_MIN(count, rq->max_rd_atomic - rq->answers_out);
 	for (; n < count; n++) {
 		const struct remu_wr *wr = &sq[(cursor + n) & mask].wr;
+		uint16_t opcode_and_flags;
 
-		if (wr->opcode != opcode || wr->flags != 0 || wr->length != length)
+		memcpy(&opcode_and_flags, &wr->opcode, sizeof(opcode_and_flags));
+		if (opcode_and_flags != opcode || wr->length != length)
 			break;
 	}
 	return n;
 }
+
+_Static_assert(offsetof(struct remu_wr, flags) == offsetof(struct remu_wr, opcode) + 1, "in one");
 
 /* Make the frames of a row from `psn` on. @param payload_len  0 for READs */
 static __rte_always_inline void

@@ -31,7 +31,7 @@ remu__resp_reset(struct remu_engine *e, struct remu_qp *qp, uint32_t rq_psn)
 	rs->nak_sent = false;
 	rs->cnp_after = 0;
 	rs->next_record = 0;
-	memset(rs->records, 0, sizeof(rs->records));
+	memset(rs->records, 0, rs->max_dest_rd_atomic * sizeof(rs->records[0]));
 }
 
 /* Whether the limits admit another NAK or repeated acknowledgement. */
@@ -300,7 +300,7 @@ remu__read_at_once(struct remu_engine *e, struct remu_qp *qp, uint32_t word, con
 	uint32_t rkey = roce_load_be32(reth + 8), length = roce_load_be32(reth + 12);
 
 	if (unlikely(psn != rs->epsn || rs->message != REMU_MSG_NONE || rs->n_held != 0 ||
-		    remu__answer_full(rs) || length > qp->max_read_len ||
+		    remu__answer_full(rs) || length == 0 || length > qp->max_read_len ||
 		    rs->answers_queued >= rs->max_dest_rd_atomic ||
 		    !remu__same_region(rs->read_mr, rs->read_mr_generation, rkey, va, length)))
 		return false;

@@ -22,14 +22,17 @@ remu__at_once(const struct remu_qp *qp, const struct roce_packet *pkt)
 	return REMU_NOT_AT_ONCE;
 }
 
-/* Whether the region of the request before, which had `generation` then, grants this one too. */
+/*
+ * Whether the region of the request before, which had `generation` then, grants this one too.
+ * length > 0
+ */
 static inline bool
 remu__same_region(const struct remu_mr *mr, uint32_t generation, uint32_t rkey, uint64_t va,
 	uint32_t length)
 {
 	uint64_t offset;
 
-	if (mr == NULL || mr->generation != generation || mr->cfg.rkey != rkey || length == 0)
+	if (mr == NULL || mr->generation != generation || mr->cfg.rkey != rkey)
 		return false;
 	offset = va - mr->cfg.va;
 	return offset < mr->cfg.length && length <= mr->cfg.length - offset;
