@@ -146,6 +146,12 @@ def print_table(results, peers):
           "lengths; of floor: frames/s against the floor's")
 
 
+def idle_pair(rows):
+    """A READ alone, and beside as many idle queue pairs as there are."""
+    by_name = {row["name"]: row for row in rows}
+    return by_name.get("read_64_idle_0"), by_name.get("read_64_idle_4095")
+
+
 def print_handshake(name, handshake):
     steps = ", ".join(f"{name} {step['p50_ns'] / 1e3:.1f}"
                       for name, step in handshake["steps"].items())
@@ -165,7 +171,7 @@ def print_failover(failover):
                   f"(dead_after {failover['dead_after_us'] / 1e3:.0f} ms)")
 
 
-def goals(results, handshake, peers):
+def goals(results, handshake, rows, counted, peers):
     """The figures aimed at that this run can judge."""
     def find(op, size, depth):
         return next((r for r in results if (r["op"], r["size_bytes"], r["depth"]) ==
@@ -197,11 +203,17 @@ def goals(results, handshake, peers):
             goal(f"1 MiB {op.upper()}, GB/s", best["bytes_per_s"] / 1e9, 10, False)
             goal(f"1 MiB {op.upper()}, share of the floor", best["ratio_rate"], 0.35, False)
     goal("handshake p50, us", handshake["p50_ns"] / 1e3, 50, True)
+    one, many = idle_pair(rows)
+    if one and many:
+        goal("64 B READ beside 4095 idle queue pairs, times that of one alone",
+             many["median_ns"] / one["median_ns"], 1.1, True)
     tcp = next((p for p in peers if p["name"].startswith("ucx_perftest ucp_put_lat, TCP")), None)
     r = find("write", 64, 1)
     if tcp and r:
         goal("64 B WRITE, half a round trip, times faster than UCX over TCP",
              tcp["half_rtt_us"] / (r["p50_ns"] / 2e3), 20, False)
+    goal("instructions per 64 B WRITE, both sides, 64 under way",
+         counted.get("write_64_depth_64"), 600, True)
     return out
 
 
@@ -264,9 +276,24 @@ def in_process(build, quick, log):
              for key, value in zip(lines[0], line)} for line in lines[1:]]
 
 
+def instructions(build, log):
+    """Instructions per operation, both engines together, by name; empty without valgrind."""
+    log("instructions")
+    done = subprocess.run([str(ROOT / "tests/transport/instructions.sh")], capture_output=True,
+                          env={**os.environ, "BUILD": str(build)}, text=True, timeout=300,
+                          check=False)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return {row[0]: int(row[1]) for row in rows if len(row) > 2 and row[2] == "instructions,"}
+
+
+def print_instructions(by_name):
+    if by_name:
+        print("instructions per operation, both sides: " +
+              ", ".join(f"{name} {n}" for name, n in by_name.items()))
+
+
 def print_in_process(rows, channel):
-    by_name = {row["name"]: row for row in rows}
-    one, many = by_name.get("read_64_idle_0"), by_name.get("read_64_idle_4095")
+    one, many = idle_pair(rows)
     if one and many:
         print(f"64 B READ beside 4095 idle queue pairs, in process: "
               f"{many['median_ns'] / one['median_ns']:.2f} times that of one alone")
@@ -314,6 +341,7 @@ def run(args):
         failover = bench_failover.run(pair, 3 if args.quick else 10)
         config = pair.describe()
     rows = in_process(args.build, args.quick, log)
+    counted = instructions(args.build, log)
     log("peers")
     peers = bench_peers.run(used, args.quick)
     report = {
@@ -327,8 +355,9 @@ def run(args):
         "restart": restart,
         "failover": failover,
         "in_process": rows,
+        "instructions": counted,
         "peers": peers,
-        "goals": goals(results, handshake, peers),
+        "goals": goals(results, handshake, rows, counted, peers),
     }
     args.json.write_text(json.dumps(report, indent=1) + "\n")
     print_table(results, peers)
@@ -336,6 +365,7 @@ def run(args):
     print_handshake("handshake of a node that begins anew", restart)
     print_failover(failover)
     print_in_process(rows, channel)
+    print_instructions(counted)
     print_goals(report["goals"])
     print(f"\n{args.json}")
     for path in bench_plot.draw(report, args.plots):

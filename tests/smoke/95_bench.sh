@@ -96,5 +96,8 @@ grep -q '^write *64 *1 ' "$TMP/report.out" || fail "no table: $(cat "$TMP/report
 if command -v gnuplot >/dev/null; then
 	assert_eq "plots" 4 "$(find "$TMP/plots" -name '*.png' -size +1k | wc -l)"
 fi
+if command -v valgrind >/dev/null && [ -x "$BUILD/tests/transport/op_bench" ]; then
+	assert_json "$(cat "$TMP/report.json")" '.instructions.write_64_depth_64 > 100' "instructions"
+fi
 log "report of scripts/bench: $(jq '.results | length' "$TMP/report.json") points, complete"
 log passed

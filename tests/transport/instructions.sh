@@ -50,6 +50,7 @@ compiler=$(jq -r 'first(.[].target_sources[] | .compiler[0])' "$build/meson-info
 kind=gcc
 ! "$compiler" --version | grep -q clang || kind=clang
 kind+=-$(option buildtype)
+[ "$(option b_lto)" != true ] || kind+=-lto
 [ "$(option b_sanitize)" = none ] || skip "a build with sanitizers"
 [ "$mode" != check ] || grep -q "^$kind " "$stored" || skip "no figures of a build $kind"
 

@@ -6,6 +6,7 @@
  *
  * usage: op_bench [--csv] [--quick] [--only NAME]...      nanoseconds per operation
  *        op_bench --instructions [--only NAME]...          for callgrind, see instructions.sh
+ *        op_bench --steps [--only NAME]...                 where the nanoseconds go
  *
  * Pin it: taskset -c 1 op_bench. A row's figure is the median of rounds that go over all rows in
  * turns. Rows "idle_N" have N queue pairs besides the one in use, which have been used once.
@@ -33,7 +34,7 @@ enum {
 	BURST = 32,
 	SQ_DEPTH = 64,
 	WINDOW = 64,
-	MAX_RD = 16,
+	MAX_RD = 64,
 	POOL = 8192,
 	POOL_CACHE = 128,
 	PATH_MTU = 4096,
@@ -75,7 +76,27 @@ static const struct load loads[] = {
 	{"read_64_idle_4095", REMU_WR_RDMA_READ, 64, 1, 4095, 200000},
 };
 
+/* What is done for an operation, in this order. */
+enum step { POST, SEND, CARRY_OUT, ANSWER, TAKE, POLL, REST, STEPS };
+
+static const char *const step_names[STEPS] = {
+	[POST] = "requester: post the work requests",
+	[SEND] = "requester: make the frames",
+	[CARRY_OUT] = "responder: check the frames, carry them out",
+	[ANSWER] = "responder: make answers or acknowledgements",
+	[TAKE] = "requester: check those, take data, complete",
+	[POLL] = "requester: poll the completions",
+	[REST] = "both: timers, channels, this program's loop",
+};
+
+/* Time stamps between the steps; reading the clock is part of them, once per burst. */
+struct laps {
+	uint64_t last;
+	uint64_t ticks[STEPS];
+};
+
 struct world {
+	struct laps *laps; /* NULL: not wanted */
 	struct rte_mempool *pool;
 	struct remu_engine *engine[2];
 	struct remu_qp *qp; /* the one in use, of engine 0 */
@@ -115,16 +136,32 @@ flatten(struct world *w, struct rte_mbuf *m)
 	return flat;
 }
 
+/* One step has ended. */
+static inline void
+lap(struct world *w, enum step step)
+{
+	uint64_t now;
+
+	if (likely(w->laps == NULL))
+		return;
+	now = rte_rdtsc();
+	w->laps->ticks[step] += now - w->laps->last;
+	w->laps->last = now;
+}
+
 static void
 carry(struct world *w, int from)
 {
 	struct rte_mbuf *pkts[BURST];
 	uint16_t n = remu_engine_tx(w->engine[from], pkts, BURST, w->now);
 
+	lap(w, from == 0 ? SEND : ANSWER);
 	for (uint16_t i = 0; i < n; i++)
 		pkts[i] = flatten(w, pkts[i]);
+	lap(w, REST);
 	if (n != 0)
 		remu_engine_rx(w->engine[!from], pkts, n, w->now);
+	lap(w, from == 0 ? CARRY_OUT : TAKE);
 }
 
 /* What two data lcores do, without the port. */
@@ -134,6 +171,7 @@ turn(struct world *w)
 	w->now += TURN_NS;
 	for (int end = 0; end < 2; end++) {
 		remu_engine_poll(w->engine[end], w->now);
+		lap(w, REST);
 		carry(w, end);
 	}
 }
@@ -155,8 +193,10 @@ run(struct world *w, struct remu_qp *qp, const struct load *load, uint64_t ops)
 	while (ended < ops) {
 		for (; posted < ops && posted - ended < load->depth; posted++)
 			check(remu_qp_post(w->engine[0], qp, &wr, w->now), "post");
+		lap(w, POST);
 		turn(w);
 		n = remu_engine_poll_wc(w->engine[0], wc, BURST);
+		lap(w, POLL);
 		for (uint32_t i = 0; i < n; i++)
 			if (unlikely(wc[i].status != REMU_WC_SUCCESS))
 				check(-1, remu_wc_status_name(wc[i].status));
@@ -281,6 +321,33 @@ measure(const struct load *load, struct result *result, struct rte_mempool *pool
 		close_world(w);
 }
 
+/* Where the time of an operation goes: the quickest of all rounds, step by step. */
+static void
+steps(const struct load *load, struct rte_mempool *pool)
+{
+	struct world *w = &worlds[0];
+	double best[STEPS], all = 0, ns = 1e9 / (double)rte_get_tsc_hz() / load->ops;
+
+	open_world(w, pool, 0);
+	run(w, w->qp, load, load->ops / 4);
+	for (int round = 0; round < ROUNDS; round++) {
+		struct laps laps = {.last = rte_rdtsc()};
+
+		w->laps = &laps;
+		run(w, w->qp, load, load->ops);
+		w->laps = NULL;
+		for (int i = 0; i < STEPS; i++)
+			if (round == 0 || (double)laps.ticks[i] * ns < best[i])
+				best[i] = (double)laps.ticks[i] * ns;
+	}
+	for (int i = 0; i < STEPS; i++)
+		all += best[i];
+	printf("%s: %.1f ns\n", load->name, all);
+	for (int i = 0; i < STEPS; i++)
+		printf("  %6.1f  %s\n", best[i], step_names[i]);
+	close_world(w);
+}
+
 static int
 by_value(const void *a, const void *b)
 {
@@ -332,9 +399,10 @@ main(int argc, char **argv)
 		{"instructions", no_argument, NULL, 'i'},
 		{"only", required_argument, NULL, 'o'},
 		{"quick", no_argument, NULL, 'q'},
+		{"steps", no_argument, NULL, 's'},
 		{0},
 	};
-	bool csv = false, instructions = false, some = false;
+	bool csv = false, instructions = false, some = false, by_step = false;
 	struct rte_mempool *pool;
 	uint32_t divisor = 1;
 	int c;
@@ -348,23 +416,27 @@ main(int argc, char **argv)
 			some = true;
 		else if (c == 'q')
 			divisor = 20;
+		else if (c == 's')
+			by_step = true;
 		else
 			return 2;
 	}
 	check(eal_setup(NULL) < 0, "EAL");
 	pool = rte_pktmbuf_pool_create("op_bench", POOL, POOL_CACHE, 0, DATA_ROOM, SOCKET_ID_ANY);
 	check(pool == NULL, "mbufs");
-	for (int round = 0; round < (instructions ? 1 : ROUNDS); round++) {
+	for (int round = 0; round < (instructions || by_step ? 1 : ROUNDS); round++) {
 		for (size_t i = 0; i < RTE_DIM(loads); i++) {
 			if (some && !results[i].wanted)
 				continue;
-			if (instructions)
+			if (by_step && loads[i].idle == 0)
+				steps(&loads[i], pool);
+			else if (instructions)
 				count(&loads[i], pool);
 			else
 				measure(&loads[i], &results[i], pool, divisor);
 		}
 	}
-	if (!instructions)
+	if (!instructions && !by_step)
 		print_all(csv);
 	close_world(&worlds[0]);
 	check(!rte_mempool_full(pool), "mbufs are missing");
