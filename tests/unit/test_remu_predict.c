@@ -335,13 +335,15 @@ static void
 request_beyond_limits__is_refused(void **state)
 {
 	static const uint8_t kinds[] = {ROCE_WRITE_ONLY, ROCE_READ_REQUEST};
-	static const uint64_t vas[] = {VA - 1, VA + SIZE - LEN + 1, VA + SIZE, UINT64_MAX - 10, 0};
+	static const uint64_t addresses[] = {VA - 1, VA + SIZE - LEN + 1, VA + SIZE,
+		UINT64_MAX - 10, 0};
 	const struct wire_config cfg = {.pool = 512, .max_read_len = LEN};
 
 	(void)state;
 	for (size_t k = 0; k < RTE_DIM(kinds); k++)
-		for (size_t v = 0; v < RTE_DIM(vas) + 2; v++) {
-			bool too_many = v == RTE_DIM(vas), too_long = v == RTE_DIM(vas) + 1;
+		for (size_t v = 0; v < RTE_DIM(addresses) + 2; v++) {
+			bool too_many = v == RTE_DIM(addresses),
+			     too_long = v == RTE_DIM(addresses) + 1;
 			struct roce_fields f;
 
 			if ((too_many || too_long) && kinds[k] != ROCE_READ_REQUEST)
@@ -355,14 +357,15 @@ request_beyond_limits__is_refused(void **state)
 			for (int i = 0; i < (too_many ? 5 : 1); i++) {
 				f = next_fields(kinds[k]);
 				f.dma_len += too_long;
-				if (v < RTE_DIM(vas))
-					f.va = vas[v];
+				if (v < RTE_DIM(addresses))
+					f.va = addresses[v];
 				inject(&f, payload_of(kinds[k]), -1, false);
 			}
 			compare();
 			assert_int_equal(remu_engine_stats(sides[0].b.e)
-						 ->drops[v < RTE_DIM(vas) ? REMU_DROP_ACCESS
-									  : REMU_DROP_INVALID],
+						 ->drops[v < RTE_DIM(addresses)
+								 ? REMU_DROP_ACCESS
+								 : REMU_DROP_INVALID],
 				1);
 			close_sides();
 		}
