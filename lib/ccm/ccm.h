@@ -17,6 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct ccm;
 struct ccm_client;
 struct remu_channel;
@@ -468,3 +472,7 @@ uint32_t ccm_read_ports(const struct ccm *ccm, uint32_t partner_index, struct cc
 uint32_t ccm_read_clients(const struct ccm *ccm, struct ccm_client_status *out, uint32_t max);
 /** The newest events, oldest first. @return events filled, at most max */
 uint32_t ccm_read_events(const struct ccm *ccm, struct ccm_event *out, uint32_t max);
+
+#ifdef __cplusplus
+}
+#endif

@@ -15,8 +15,13 @@
 
 #include "roce_packet.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 struct rte_mbuf;
 struct rte_mempool;
@@ -110,7 +115,7 @@ struct remu_wc {
 	uint8_t flags; /**< enum remu_wc_flags */
 	uint32_t reserved;
 };
-_Static_assert(sizeof(struct remu_wc) == 32, "ring elements are multiples of 4 bytes");
+static_assert(sizeof(struct remu_wc) == 32, "ring elements are multiples of 4 bytes");
 
 /** Rights of the remote side on a region or, as an upper bound, on a queue pair. */
 enum remu_access {
@@ -493,3 +498,7 @@ uint32_t remu_channel_poll(struct remu_channel *ch, struct remu_wc *wc, uint32_t
 
 /** Largest path MTU that fits an IP MTU, over IPv6 4 bytes less; 0 when not even 256 does. */
 uint16_t remu_path_mtu(uint32_t ip_mtu);
+
+#ifdef __cplusplus
+}
+#endif

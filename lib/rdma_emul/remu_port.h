@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct rte_mbuf;
 struct rte_mempool;
 
@@ -112,3 +116,7 @@ bool remu_port_is_memif_client(const struct remu_port *port);
 int remu_port_restart(struct remu_port *port);
 
 void remu_port_info(const struct remu_port *port, struct remu_port_info *out);
+
+#ifdef __cplusplus
+}
+#endif

@@ -14,6 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** An IP address in GID form: IPv4 as ::ffff:a.b.c.d (section A17.4.2). */
 struct roce_gid {
 	uint8_t raw[16];
@@ -172,7 +176,7 @@ roce_frame_len(const struct roce_flow *flow, uint8_t opcode, size_t payload_len)
 	size_t len = flow->len + roce_ops[opcode].header_len + payload_len + (-payload_len & 3) +
 		ROCE_ICRC_LEN;
 
-	return len < ROCE_MIN_FRAME ? ROCE_MIN_FRAME : len;
+	return len < ROCE_MIN_FRAME ? (size_t)ROCE_MIN_FRAME : len;
 }
 
 /**
@@ -215,3 +219,7 @@ struct roce_gid roce_gid_ipv4(uint32_t addr);
 
 /** IPv4 address of a GID in host order; 0 when the GID is not IPv4-mapped. */
 uint32_t roce_gid_to_ipv4(const struct roce_gid *gid);
+
+#ifdef __cplusplus
+}
+#endif

@@ -8,6 +8,7 @@
  * release 1.4, annex A17 (RoCEv2) where nothing else is said.
  */
 
+#include <assert.h>
 #include <stdint.h>
 
 enum {
@@ -66,7 +67,7 @@ struct roce_bth {
 	uint8_t ackreq;
 	uint8_t psn[3];
 } __attribute__((packed));
-_Static_assert(sizeof(struct roce_bth) == ROCE_BTH_LEN, "BTH is 12 bytes, section 9.2");
+static_assert(sizeof(struct roce_bth) == ROCE_BTH_LEN, "BTH is 12 bytes, section 9.2");
 
 enum {
 	ROCE_BTH_SE = 0x80,
@@ -84,13 +85,13 @@ struct roce_reth {
 	uint8_t rkey[4];
 	uint8_t dma_len[4];
 } __attribute__((packed));
-_Static_assert(sizeof(struct roce_reth) == 16, "RETH is 16 bytes, section 9.3.1");
+static_assert(sizeof(struct roce_reth) == 16, "RETH is 16 bytes, section 9.3.1");
 
 struct roce_aeth {
 	uint8_t syndrome;
 	uint8_t msn[3];
 } __attribute__((packed));
-_Static_assert(sizeof(struct roce_aeth) == 4, "AETH is 4 bytes, section 9.3.5");
+static_assert(sizeof(struct roce_aeth) == 4, "AETH is 4 bytes, section 9.3.5");
 
 struct roce_atomic_eth {
 	uint8_t va[8];
@@ -98,12 +99,12 @@ struct roce_atomic_eth {
 	uint8_t swap_add[8];
 	uint8_t compare[8];
 } __attribute__((packed));
-_Static_assert(sizeof(struct roce_atomic_eth) == 28, "AtomicETH is 28 bytes, section 9.3.2");
+static_assert(sizeof(struct roce_atomic_eth) == 28, "AtomicETH is 28 bytes, section 9.3.2");
 
 struct roce_atomic_ack_eth {
 	uint8_t original[8];
 } __attribute__((packed));
-_Static_assert(sizeof(struct roce_atomic_ack_eth) == 8, "AtomicAckETH is 8 bytes, section 9.3.5.3");
+static_assert(sizeof(struct roce_atomic_ack_eth) == 8, "AtomicAckETH is 8 bytes, section 9.3.5.3");
 
 enum roce_opcode {
 	ROCE_SEND_FIRST = 0x00,
