@@ -135,11 +135,12 @@ struct ccm_evidence {
 	bool link_up;		 /**< of our port */
 };
 
+/** What is to be thought of a partner, and why. */
 struct ccm_judgement {
-	enum ccm_verdict verdict;
-	enum ccm_advice advice;
-	enum ccm_reason reason; /**< of the session; the refusal's */
-	struct ccm_evidence evidence;
+	enum ccm_verdict verdict;     /**< what there is to say */
+	enum ccm_advice advice;	      /**< what to do about its work */
+	enum ccm_reason reason;	      /**< of the session; the refusal's */
+	struct ccm_evidence evidence; /**< what both rest on */
 };
 
 /** Names for logs and telemetry: lower case, letters and underscores. */
@@ -151,8 +152,8 @@ const char *ccm_role_name(enum ccm_role role);
 
 /** The partner node as agreed beforehand; the same on every boot. */
 struct ccm_partner_config {
-	uint16_t id; /**< 1 to 65535 */
-	uint8_t mac[6];
+	uint16_t id;		 /**< 1 to 65535 */
+	uint8_t mac[6];		 /**< of its port */
 	uint32_t ip;		 /**< IPv4, host order */
 	uint32_t qpn;		 /**< our queue pair for this partner, 2 to 0xfffffe */
 	uint32_t remote_qpn;	 /**< its queue pair for us */
@@ -162,6 +163,7 @@ struct ccm_partner_config {
 	uint32_t directory_rkey; /**< key of our directory area there; 0: rkey + 2 */
 };
 
+/** Times of a session. They may differ between partners, within limits. */
 struct ccm_timing {
 	uint32_t beat_us;	/**< heartbeat interval, 100 to 10^7 */
 	uint32_t dead_after_us; /**< silence after which it is lost: 3 beats to 10^8 */
@@ -170,20 +172,21 @@ struct ccm_timing {
 	uint8_t retry_cnt;	/**< repetitions of a packet, 0 to 7 */
 };
 
+/** A node, and whom it knows. */
 struct ccm_config {
-	uint16_t node_id; /**< 1 to 65535 */
-	enum ccm_role role;
-	char name[CCM_NAME_LEN];
-	char cluster[CCM_NAME_LEN];
-	uint16_t path_mtu;    /**< of client ports: 256 to 4096, lowered to the partner's */
-	uint16_t version_min; /**< protocol versions offered; 0: CCM_VERSION_MIN */
-	uint16_t version_max; /**< 0: CCM_VERSION_MAX */
-	uint64_t features;    /**< feature bits offered; the common ones are agreed */
-	uint64_t va;	      /**< our bootstrap region as partners address it; 4096-aligned */
-	uint32_t rkey;	      /**< our first key; + 1 and + 2 are used too */
-	struct ccm_timing timing;
-	uint32_t n_partners;
-	struct ccm_partner_config partners[CCM_MAX_PARTNERS];
+	uint16_t node_id;	    /**< 1 to 65535 */
+	enum ccm_role role;	    /**< told to partners; decides nothing */
+	char name[CCM_NAME_LEN];    /**< letters, digits, ".", "_", "-"; told to partners */
+	char cluster[CCM_NAME_LEN]; /**< nodes of another cluster are refused */
+	uint16_t path_mtu;	    /**< of client ports: 256 to 4096, lowered to the partner's */
+	uint16_t version_min;	    /**< protocol versions offered; 0: CCM_VERSION_MIN */
+	uint16_t version_max;	    /**< 0: CCM_VERSION_MAX */
+	uint64_t features;	    /**< feature bits offered; the common ones are agreed */
+	uint64_t va;		  /**< our bootstrap region as partners address it; 4096-aligned */
+	uint32_t rkey;		  /**< our first key; + 1 and + 2 are used too */
+	struct ccm_timing timing; /**< see there */
+	uint32_t n_partners;	  /**< 0 to CCM_MAX_PARTNERS */
+	struct ccm_partner_config partners[CCM_MAX_PARTNERS]; /**< the first n_partners count */
 };
 
 /** What a client asks of each session. */
@@ -196,15 +199,15 @@ struct ccm_client_config {
 
 /** A communication port towards a partner: a queue pair and a memory region on both sides. */
 struct ccm_port {
-	uint16_t partner_id;
-	uint16_t index;	 /**< 0 to ports - 1 of its client */
-	uint32_t handle; /**< for ccm_port_post() */
-	uint32_t qpn;
-	uint32_t remote_qpn;
-	uint8_t *memory;    /**< our region: the partner reads and writes it */
-	uint64_t length;    /**< bytes; the same on both sides */
-	uint64_t remote_va; /**< address of the partner's region */
-	uint32_t remote_rkey;
+	uint16_t partner_id;  /**< towards whom */
+	uint16_t index;	      /**< 0 to ports - 1 of its client */
+	uint32_t handle;      /**< for ccm_port_post() */
+	uint32_t qpn;	      /**< our queue pair */
+	uint32_t remote_qpn;  /**< its queue pair */
+	uint8_t *memory;      /**< our region: the partner reads and writes it */
+	uint64_t length;      /**< bytes; the same on both sides */
+	uint64_t remote_va;   /**< address of the partner's region */
+	uint32_t remote_rkey; /**< key of the partner's region */
 };
 
 /** How far a node has booted: told to the partners, at any time. */
@@ -225,16 +228,17 @@ enum ccm_client_event_kind {
 	CCM_CLIENT_GONE,      /**< the last call: a removed client's ports and memory are free */
 };
 
+/** What has happened to a client. */
 struct ccm_client_event {
-	enum ccm_client_event_kind kind;
-	uint16_t partner_id;
-	uint16_t n_ports;
-	const struct ccm_port *ports; /**< valid during the call */
-	enum ccm_reason reason;
-	uint64_t wr_id;
-	uint8_t status; /**< enum remu_wc_status */
-	uint32_t byte_len;
-	uint64_t now_ns;
+	enum ccm_client_event_kind kind;       /**< what has happened */
+	uint16_t partner_id;		       /**< with whom */
+	uint16_t n_ports;		       /**< how many ports[] there are */
+	const struct ccm_port *ports;	       /**< valid during the call */
+	enum ccm_reason reason;		       /**< DOWN: why */
+	uint64_t wr_id;			       /**< COMPLETED: as posted */
+	uint8_t status;			       /**< enum remu_wc_status */
+	uint32_t byte_len;		       /**< COMPLETED: bytes moved */
+	uint64_t now_ns;		       /**< time of the turn */
 	const struct ccm_judgement *judgement; /**< valid during the call */
 };
 
@@ -258,15 +262,15 @@ enum ccm_event_kind {
 
 /** Something worth writing down. Kept in a ring for telemetry. */
 struct ccm_event {
-	uint64_t time_ns;
+	uint64_t time_ns;	/**< when, by the clock given to ccm_poll() */
 	uint64_t nonce;		/**< our attempt */
 	uint64_t partner_nonce; /**< the attempt we are bound to; 0: none */
 	uint32_t seq;		/**< counts up from 1 */
-	uint16_t partner_id;
-	uint8_t kind; /**< enum ccm_event_kind */
-	uint8_t from;
-	uint8_t to;
-	uint8_t reason; /**< enum ccm_reason */
+	uint16_t partner_id;	/**< whose session */
+	uint8_t kind;		/**< enum ccm_event_kind */
+	uint8_t from;		/**< state or verdict before */
+	uint8_t to;		/**< state or verdict now */
+	uint8_t reason;		/**< enum ccm_reason */
 };
 
 /** What the manager needs from outside. */
@@ -275,9 +279,9 @@ struct ccm_env {
 	uint64_t (*rand64)(void *ctx);
 	/** Called for every event; may be NULL. For logs: the ring is kept anyway. */
 	void (*event)(void *ctx, const struct ccm_event *event);
-	void *ctx;
+	void *ctx;					/**< for the two functions above */
 	struct remu_channel *channels[CCM_MAX_ENGINES]; /**< one per engine, in order of its id */
-	uint32_t n_engines;
+	uint32_t n_engines;				/**< 1 to CCM_MAX_ENGINES */
 	void *memory; /**< for regions and ports, 4096-aligned, zeroed; see ccm_memory_size() */
 	size_t memory_size; /**< bytes; what the first clients leave is for later ones */
 };
@@ -385,53 +389,55 @@ enum ccm_step {
 
 const char *ccm_step_name(enum ccm_step step);
 
+/** How things stand with a partner, for telemetry. */
 struct ccm_partner_status {
-	uint16_t id;
-	uint8_t state;		  /**< enum ccm_state */
-	uint8_t reason;		  /**< enum ccm_reason: why it is not UP */
-	uint8_t last_down_reason; /**< enum ccm_reason: why the last session ended */
-	uint8_t partner_phase;	  /**< enum ccm_state as its record says */
-	uint8_t partner_reason;	  /**< its refusal reason */
-	uint8_t partner_role;	  /**< enum ccm_role */
-	uint16_t partner_version_min;
-	uint16_t partner_version_max;
-	uint16_t version;  /**< agreed; 0: none */
-	uint16_t path_mtu; /**< agreed for ports, bytes */
-	uint8_t verdict;   /**< enum ccm_verdict */
-	uint8_t advice;	   /**< enum ccm_advice */
-	struct ccm_boot_status partner_boot;
-	uint16_t n_ports;
-	uint32_t qpn;
-	uint32_t remote_qpn;
-	uint64_t features; /**< agreed */
-	uint64_t nonce;
-	uint64_t partner_nonce;
-	uint64_t partner_boot_id;
-	uint64_t attempts; /**< nonces drawn */
-	uint64_t sessions; /**< times UP */
-	uint64_t beats;	   /**< READ and WRITE both done */
-	uint64_t reads_failed;
-	uint64_t writes_failed;
-	uint64_t records_bad;	  /**< records READ or written to us that did not verify */
-	uint64_t conflicts;	  /**< times that two nodes were found to answer as this one */
-	uint32_t partner_beat_us; /**< its heartbeat interval as it says; 0: it does not */
-	uint16_t version_min;	  /**< that we offer; the partner's are above */
-	uint16_t version_max;
-	uint64_t since_ns;		  /**< time of the last state change */
-	uint64_t last_answer_ns;	  /**< time of the last valid record READ; 0: never */
-	uint64_t judged_ns;		  /**< time of the verdict */
-	struct ccm_evidence evidence;	  /**< what the verdict rests on, as of then */
-	uint64_t setup_ns;		  /**< READ 1 to UP in the last set-up; 0: none yet */
+	uint16_t id;		      /**< its node id */
+	uint8_t state;		      /**< enum ccm_state */
+	uint8_t reason;		      /**< enum ccm_reason: why it is not UP */
+	uint8_t last_down_reason;     /**< enum ccm_reason: why the last session ended */
+	uint8_t partner_phase;	      /**< enum ccm_state as its record says */
+	uint8_t partner_reason;	      /**< its refusal reason */
+	uint8_t partner_role;	      /**< enum ccm_role */
+	uint16_t partner_version_min; /**< oldest protocol version that it offers; 0: not known */
+	uint16_t partner_version_max; /**< newest one */
+	uint16_t version;	      /**< agreed; 0: none */
+	uint16_t path_mtu;	      /**< agreed for ports, bytes */
+	uint8_t verdict;	      /**< enum ccm_verdict */
+	uint8_t advice;		      /**< enum ccm_advice */
+	struct ccm_boot_status partner_boot; /**< how far it has booted, as it says */
+	uint16_t n_ports;		     /**< towards it, all clients together */
+	uint32_t qpn;			     /**< our bootstrap queue pair for it */
+	uint32_t remote_qpn;		     /**< its bootstrap queue pair for us */
+	uint64_t features;		     /**< agreed */
+	uint64_t nonce;			     /**< of our attempt */
+	uint64_t partner_nonce;		     /**< of the attempt that we are bound to; 0: none */
+	uint64_t partner_boot_id;	     /**< drawn when its program started; 0: not known */
+	uint64_t attempts;		     /**< nonces drawn */
+	uint64_t sessions;		     /**< times UP */
+	uint64_t beats;			     /**< READ and WRITE both done */
+	uint64_t reads_failed;		     /**< of the status record */
+	uint64_t writes_failed;		     /**< of our record or directory */
+	uint64_t records_bad;	      /**< records READ or written to us that did not verify */
+	uint64_t conflicts;	      /**< times that two nodes were found to answer as this one */
+	uint32_t partner_beat_us;     /**< its heartbeat interval as it says; 0: it does not */
+	uint16_t version_min;	      /**< that we offer; the partner's are above */
+	uint16_t version_max;	      /**< newest one that we offer */
+	uint64_t since_ns;	      /**< time of the last state change */
+	uint64_t last_answer_ns;      /**< time of the last valid record READ; 0: never */
+	uint64_t judged_ns;	      /**< time of the verdict */
+	struct ccm_evidence evidence; /**< what the verdict rests on, as of then */
+	uint64_t setup_ns;	      /**< READ 1 to UP in the last set-up; 0: none yet */
 	uint64_t step_ns[CCM_STEP_COUNT]; /**< duration of each step of the last set-up */
 };
 
+/** How a port stands, for telemetry. */
 struct ccm_port_status {
-	char client[CCM_NAME_LEN];
-	struct ccm_port port;
-	bool connected;
-	uint64_t posted;
-	uint64_t completed;
-	uint64_t errors;
+	char client[CCM_NAME_LEN]; /**< whose port */
+	struct ccm_port port;	   /**< the port itself */
+	bool connected;		   /**< to the partner's */
+	uint64_t posted;	   /**< work requests posted */
+	uint64_t completed;	   /**< work requests ended well */
+	uint64_t errors;	   /**< work requests ended otherwise */
 };
 
 /** How a client stands with one partner. */
@@ -446,16 +452,17 @@ enum ccm_client_state {
 
 const char *ccm_client_state_name(enum ccm_client_state state);
 
+/** How a client stands, for telemetry. */
 struct ccm_client_status {
-	char name[CCM_NAME_LEN];
-	uint16_t ports;
-	uint64_t memory;
-	uint16_t partners_up; /**< sessions in which it has ports that may be used */
-	uint64_t ups;
-	uint64_t downs;
-	uint64_t posted; /**< work requests, over all its ports, partners and sessions */
-	uint64_t completed;
-	uint64_t errors; /**< ended with an error, or flushed at the end of a session */
+	char name[CCM_NAME_LEN]; /**< as registered */
+	uint16_t ports;		 /**< towards each partner */
+	uint64_t memory;	 /**< bytes towards each partner */
+	uint16_t partners_up;	 /**< sessions in which it has ports that may be used */
+	uint64_t ups;		 /**< times that ports to a partner came up */
+	uint64_t downs;		 /**< times that they went down */
+	uint64_t posted;	 /**< work requests, over all its ports, partners and sessions */
+	uint64_t completed;	 /**< of those: ended well */
+	uint64_t errors;	 /**< ended with an error, or flushed at the end of a session */
 	uint8_t states[CCM_MAX_PARTNERS]; /**< enum ccm_client_state, by index of the partner */
 };
 

@@ -84,7 +84,7 @@ struct remu_wr {
 
 /** Receive request: one buffer for one SEND, or for the notice of one WRITE with immediate. */
 struct remu_recv_wr {
-	uint64_t wr_id;
+	uint64_t wr_id;	 /**< the caller's; comes back in the completion */
 	void *addr;	 /**< may be NULL when length is 0; valid until the completion */
 	uint32_t length; /**< bytes, 0 to 2^31 */
 };
@@ -103,8 +103,8 @@ enum remu_wc_flags {
 
 /** Work completion. */
 struct remu_wc {
-	uint64_t wr_id; /**< of the work or receive request, or the cookie of the verb */
-	uint32_t qpn;
+	uint64_t wr_id;	   /**< of the work or receive request, or the cookie of the verb */
+	uint32_t qpn;	   /**< of the queue pair */
 	uint32_t byte_len; /**< bytes moved; REMU_WC_RECV: length of the peer's message */
 	int32_t result;	   /**< REMU_WC_VERB: 0 or a negative errno */
 	uint32_t imm;	   /**< REMU_WC_RECV: immediate data, host order */
@@ -112,8 +112,8 @@ struct remu_wc {
 	uint8_t status;	   /**< REMU_WC_WORK, REMU_WC_RECV: enum remu_wc_status */
 	/** enum remu_wr_opcode; REMU_WC_RECV: what the peer posted (flushed ones: REMU_WR_SEND) */
 	uint8_t opcode;
-	uint8_t flags; /**< enum remu_wc_flags */
-	uint32_t reserved;
+	uint8_t flags;	   /**< enum remu_wc_flags */
+	uint32_t reserved; /**< 0 */
 };
 static_assert(sizeof(struct remu_wc) == 32, "ring elements are multiples of 4 bytes");
 
@@ -166,24 +166,25 @@ enum remu_qp_flags {
 	REMU_QP_PIN_SPORT = 1 << 1,
 };
 
+/** A queue pair, before it is connected. */
 struct remu_qp_config {
-	uint32_t qpn; /**< 2 to 0xfffffe, with qpn % n_engines == engine id */
-	uint32_t pd;
+	uint32_t qpn;	       /**< 2 to 0xfffffe, with qpn % n_engines == engine id */
+	uint32_t pd;	       /**< protection domain: regions of the same one can be reached */
 	uint32_t access;       /**< REMU_ACCESS_REMOTE_* allowed on this queue pair at all */
 	uint32_t flags;	       /**< REMU_QP_* flags */
 	uint32_t max_read_len; /**< longest READ served to the peer, bytes; 0: 2^31 */
 	/** Where completions go, of the same engine; NULL: remu_engine_poll_wc(). */
 	struct remu_cq *send_cq;
-	struct remu_cq *recv_cq;
+	struct remu_cq *recv_cq; /**< as send_cq, for receive requests */
 };
 
 /** The peer and the parameters of a connection, as in ibv_modify_qp(3). */
 struct remu_qp_attr {
 	struct roce_gid peer_gid; /**< an address family that the engine has an address of */
-	uint8_t peer_mac[6];
+	uint8_t peer_mac[6];	  /**< of its port, or of the router towards it */
 	/** 256, 512, 1024, 2048 or 4096 bytes, equal on both sides; frames must fit the mbufs. */
 	uint16_t path_mtu;
-	uint32_t peer_qpn;
+	uint32_t peer_qpn;	    /**< its queue pair */
 	uint32_t sq_psn;	    /**< first PSN to send, 24 bits */
 	uint32_t rq_psn;	    /**< first PSN to expect, 24 bits; bootstrap: ignored */
 	uint32_t timeout_us;	    /**< wait for an answer before repeating, 1 to 10^7 */
@@ -205,34 +206,34 @@ struct remu_qp_attr {
 
 /** Event counters of an engine; written by its owner, read by any thread. */
 struct remu_stats {
-	uint64_t rx_packets;
-	uint64_t rx_bytes;
-	uint64_t tx_packets;
-	uint64_t tx_bytes;
-	uint64_t tx_no_mbuf;	  /**< packets put off because the pool was empty */
-	uint64_t writes_executed; /**< WRITE messages of peers carried out */
-	uint64_t reads_executed;  /**< READ requests of peers answered */
-	uint64_t reads_revoked;	  /**< of these: ended, because their region was revoked */
-	uint64_t sends_executed;  /**< SEND messages of peers received */
-	uint64_t atomics_executed;
-	uint64_t duplicates; /**< duplicate requests answered again */
-	uint64_t acks_sent;
-	uint64_t naks_sent;
-	uint64_t naks_received;
-	uint64_t rnr_naks_sent;
-	uint64_t rnr_naks_received;
-	uint64_t cnps_sent;
-	uint64_t cnps_received;
-	uint64_t timeouts;     /**< retransmission timer ran out */
-	uint64_t retransmits;  /**< requests put on the wire again */
-	uint64_t probes;       /**< tail probes: answers overdue by the round-trip time */
-	uint64_t rx_held;      /**< now: requests kept until the gap before them is closed */
-	uint64_t rx_reordered; /**< requests that were kept and then carried out */
-	uint64_t arp_answered; /**< ARP requests for our address; see answer_arp */
-	uint64_t resyncs;      /**< PSN taken over from a READ on a bootstrap queue pair */
-	uint64_t wc_success;
-	uint64_t wc_error;
-	uint64_t drops[REMU_DROP_COUNT];
+	uint64_t rx_packets;	    /**< frames received, whatever became of them */
+	uint64_t rx_bytes;	    /**< their bytes */
+	uint64_t tx_packets;	    /**< frames made */
+	uint64_t tx_bytes;	    /**< their bytes */
+	uint64_t tx_no_mbuf;	    /**< packets put off because the pool was empty */
+	uint64_t writes_executed;   /**< WRITE messages of peers carried out */
+	uint64_t reads_executed;    /**< READ requests of peers answered */
+	uint64_t reads_revoked;	    /**< of these: ended, because their region was revoked */
+	uint64_t sends_executed;    /**< SEND messages of peers received */
+	uint64_t atomics_executed;  /**< atomics of peers carried out */
+	uint64_t duplicates;	    /**< duplicate requests answered again */
+	uint64_t acks_sent;	    /**< acknowledgements made */
+	uint64_t naks_sent;	    /**< NAKs made, without RNR NAKs */
+	uint64_t naks_received;	    /**< NAKs that peers sent, without RNR NAKs */
+	uint64_t rnr_naks_sent;	    /**< for want of a receive request here */
+	uint64_t rnr_naks_received; /**< for want of one there */
+	uint64_t cnps_sent;	    /**< congestion notifications made */
+	uint64_t cnps_received;	    /**< congestion notifications of peers */
+	uint64_t timeouts;	    /**< retransmission timer ran out */
+	uint64_t retransmits;	    /**< requests put on the wire again */
+	uint64_t probes;	    /**< tail probes: answers overdue by the round-trip time */
+	uint64_t rx_held;	    /**< now: requests kept until the gap before them is closed */
+	uint64_t rx_reordered;	    /**< requests that were kept and then carried out */
+	uint64_t arp_answered;	    /**< ARP requests for our address; see answer_arp */
+	uint64_t resyncs;	    /**< PSN taken over from a READ on a bootstrap queue pair */
+	uint64_t wc_success;	    /**< completions of success */
+	uint64_t wc_error;	    /**< completions of any other status */
+	uint64_t drops[REMU_DROP_COUNT]; /**< frames by verdict, by enum remu_drop; [0]: accepted */
 };
 
 /** Recovery beyond go-back-N; all are understood by any RC peer. */
@@ -248,6 +249,7 @@ enum remu_recovery {
 	REMU_RECOVERY_ALL = 0xf,
 };
 
+/** What an engine is made for; fixed for its life. */
 struct remu_engine_config {
 	struct rte_mempool *pool; /**< mbufs for sending; room for mtu + 14 bytes each */
 	uint8_t mac[6];		  /**< the port's own */
@@ -269,7 +271,7 @@ struct remu_engine_config {
 	 * answered again: what a forger of packets can make us send. 0: 10^6; 2^30.
 	 */
 	uint32_t reack_per_s;
-	uint32_t replay_bytes_per_s;
+	uint32_t replay_bytes_per_s; /**< see above */
 	/**
 	 * Answer ARP requests for the IPv4 address of gid or gid2, so that a peer whose RDMA is
 	 * part of an operating system needs no static neighbour. One answer at a time waits to be
@@ -426,8 +428,8 @@ uint32_t remu_engine_poll_wc(struct remu_engine *engine, struct remu_wc *wc, uin
 
 /** Copy of a queue pair's state for telemetry. */
 struct remu_qp_info {
-	uint32_t qpn;
-	uint32_t peer_qpn;
+	uint32_t qpn;	      /**< its number */
+	uint32_t peer_qpn;    /**< the number of the peer's */
 	uint32_t next_psn;    /**< PSN of the next new request */
 	uint32_t una_psn;     /**< oldest PSN not acknowledged */
 	uint32_t epsn;	      /**< PSN expected from the peer */
@@ -436,9 +438,9 @@ struct remu_qp_info {
 	uint32_t recv_posted; /**< receive requests posted and not used */
 	uint32_t window;      /**< packets that may be in flight; less than configured after CNPs */
 	uint32_t srtt_ns;     /**< smoothed round-trip time; 0: not measured */
-	uint16_t path_mtu;
-	uint8_t state; /**< enum remu_qp_state */
-	uint8_t bootstrap;
+	uint16_t path_mtu;    /**< bytes */
+	uint8_t state;	      /**< enum remu_qp_state */
+	uint8_t bootstrap;    /**< 1: it has REMU_QP_BOOTSTRAP */
 };
 
 /**

@@ -18,9 +18,9 @@
 extern "C" {
 #endif
 
-/** An IP address in GID form: IPv4 as ::ffff:a.b.c.d (section A17.4.2). */
+/** An IP address in GID form: IPv4 mapped into IPv6 (RFC 4291, 2.5.5.2; section A17.4.2). */
 struct roce_gid {
-	uint8_t raw[16];
+	uint8_t raw[16]; /**< in network order */
 };
 
 /** Properties of one opcode; the table is roce_ops[]. */
@@ -54,13 +54,13 @@ extern const struct roce_op roce_ops[256];
 
 /** The fields of BTH and extension headers; those the opcode does not have are zero. */
 struct roce_fields {
-	uint8_t opcode;
-	bool solicited;
-	bool migreq;
-	bool ackreq;
+	uint8_t opcode;	   /**< BTH: see roce_wire.h */
+	bool solicited;	   /**< BTH: solicited event */
+	bool migreq;	   /**< BTH: migration state */
+	bool ackreq;	   /**< BTH: an acknowledgement is asked for */
 	uint8_t fecn_becn; /**< BTH byte 4 as it is on the wire */
 	uint8_t reserved7; /**< low seven bits of the AckReq byte: sent 0, ignored on receive */
-	uint16_t pkey;
+	uint16_t pkey;	   /**< BTH: partition key */
 	uint32_t dest_qpn; /**< 24 bits */
 	uint32_t psn;	   /**< 24 bits */
 	uint64_t va;	   /**< RETH, AtomicETH */
@@ -75,22 +75,22 @@ struct roce_fields {
 
 /** A decoded frame. Pointers lead into the frame and live as long as it does. */
 struct roce_packet {
-	struct roce_fields f;
-	const struct roce_op *op;
-	const uint8_t *l3;	/**< first byte of the IPv4 or IPv6 header */
-	const uint8_t *payload; /**< without pad bytes */
-	uint32_t payload_len;	/**< bytes */
-	uint32_t icrc_span;	/**< bytes from l3 up to the ICRC */
-	uint8_t dst_mac[6];
-	uint8_t src_mac[6];
-	struct roce_gid dst;
-	struct roce_gid src;
-	uint16_t udp_sport;
-	uint16_t ip_id;	   /**< IPv4 */
-	uint16_t vlan_tci; /**< 802.1Q tag: priority, DEI, VLAN ID */
-	bool tagged;	   /**< an 802.1Q tag is there */
-	uint8_t tos;	   /**< ToS or traffic class: DSCP and, in the low two bits, ECN */
-	uint8_t ttl;	   /**< TTL or hop limit */
+	struct roce_fields f;	  /**< BTH and extension headers */
+	const struct roce_op *op; /**< properties of the opcode */
+	const uint8_t *l3;	  /**< first byte of the IPv4 or IPv6 header */
+	const uint8_t *payload;	  /**< without pad bytes */
+	uint32_t payload_len;	  /**< bytes */
+	uint32_t icrc_span;	  /**< bytes from l3 up to the ICRC */
+	uint8_t dst_mac[6];	  /**< destination */
+	uint8_t src_mac[6];	  /**< source */
+	struct roce_gid dst;	  /**< destination */
+	struct roce_gid src;	  /**< source */
+	uint16_t udp_sport;	  /**< UDP source port */
+	uint16_t ip_id;		  /**< IPv4 */
+	uint16_t vlan_tci;	  /**< 802.1Q tag: priority, DEI, VLAN ID */
+	bool tagged;		  /**< an 802.1Q tag is there */
+	uint8_t tos;		  /**< ToS or traffic class: DSCP and, in the low two bits, ECN */
+	uint8_t ttl;		  /**< TTL or hop limit */
 };
 
 /** Why a received frame is not processed: the index of its counter and its name in telemetry. */
@@ -147,10 +147,10 @@ enum remu_drop roce_decode(const uint8_t *frame, size_t len, struct roce_packet 
 
 /** The constant part of all frames of one direction of a connection. */
 struct roce_path {
-	uint8_t src_mac[6];
-	uint8_t dst_mac[6];
-	struct roce_gid src; /**< both IPv4-mapped, or both IPv6 */
-	struct roce_gid dst;
+	uint8_t src_mac[6];    /**< ours */
+	uint8_t dst_mac[6];    /**< the peer's, or the router's */
+	struct roce_gid src;   /**< both IPv4-mapped, or both IPv6 */
+	struct roce_gid dst;   /**< the peer's */
 	uint16_t sport;	       /**< UDP source port */
 	uint8_t traffic_class; /**< IPv4 ToS or IPv6 traffic class: DSCP << 2 | ECN */
 	uint8_t hop_limit;     /**< IPv4 TTL or IPv6 hop limit */
@@ -160,9 +160,9 @@ struct roce_path {
 
 /** Ethernet, VLAN, IP and UDP headers of a path, ready to copy. */
 struct roce_flow {
-	uint8_t bytes[ROCE_L2L4_MAX];
-	uint8_t len;	    /**< bytes that count */
-	uint8_t l3_off;	    /**< where the IP header starts */
+	uint8_t bytes[ROCE_L2L4_MAX]; /**< as they go out */
+	uint8_t len;		      /**< bytes that count */
+	uint8_t l3_off;		      /**< where the IP header starts */
 	uint32_t csum_base; /**< IPv4 checksum over all but total length and ID, not folded */
 };
 

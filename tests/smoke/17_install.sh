@@ -40,7 +40,11 @@ done
 for program in "$prefix"/bin/ccm-node "$prefix"/bin/ccm-bench "$libdir"/*.so; do
 	! readelf -d "$program" | grep -E 'RPATH|RUNPATH' || fail "$program looks for libraries elsewhere"
 done
-log "headers, exports and pkg-config files are right"
+if command -v doxygen >/dev/null; then
+	"$ROOT/scripts/doc-api" "$TMP/api" >"$TMP/api.log" 2>&1 || fail "$(head -n 5 "$TMP/api.log")"
+	grep -q remu_qp_post "$TMP"/api/html/rdma__emul_8h.html || fail "reference without remu_qp_post()"
+fi
+log "headers, their reference, exports and pkg-config files are right"
 
 make_pair memif
 
