@@ -5,6 +5,7 @@
 #include "background.h"
 #include "log.h"
 #include "node.h"
+#include "notify.h"
 #include "options.h"
 #include "reload.h"
 
@@ -41,6 +42,8 @@ main(int argc, char **argv)
 		fprintf(stderr, "%s\n", config_error.text);
 		return NODE_EXIT_USAGE;
 	}
+	if (notify_init(&node->notify, error, sizeof(error)) != 0)
+		fprintf(stderr, "ccm-node: %s\n", error);
 	background_init();
 	node_reload_block_signal();
 	if (rte_eal_init(opt.eal_argc, argv) < 0) {

@@ -170,5 +170,7 @@ data_lcore_turn(struct data_lcore *d, uint64_t now)
 	remu_engine_poll(d->engine, now);
 	any |= send(d, usable, now);
 	port_gate_quiescent(d->gate, d->id);
+	atomic_store_explicit(&d->turns, atomic_load_explicit(&d->turns, memory_order_relaxed) + 1,
+		memory_order_relaxed);
 	return any;
 }

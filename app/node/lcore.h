@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "port_gate.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -55,6 +56,7 @@ struct data_lcore {
 	struct rte_mbuf *unsent[DATA_BURST];
 	uint16_t n_unsent;
 	uint64_t unsent_since_ns;
+	_Atomic uint64_t turns; /* read by any thread, to see that it goes on */
 	struct data_counters counters;
 };
 

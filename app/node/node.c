@@ -6,6 +6,7 @@
 #include "exercise.h"
 #include "log.h"
 #include "memif_guard.h"
+#include "notify.h"
 #include "rdma_emul.h"
 #include "reload.h"
 #include "remu_port.h"
@@ -336,6 +337,8 @@ start_telemetry(struct node *node)
 
 	if (!node->telemetry)
 		return 0;
+	node->reload.notice = notify_reloading;
+	node->reload.notice_ctx = &node->notify;
 	rc = node_reload_start(&node->reload, node->config_file, &node->cfg, now_ns);
 	if (rc != 0)
 		return fail(node, "thread for SIGHUP", -rc);
@@ -359,6 +362,63 @@ start_telemetry(struct node *node)
 	return node_telemetry_register(&node->telemetry_source) == 0
 		? 0
 		: fail(node, "telemetry", ENOMEM);
+}
+
+/* Their queue pairs and regions exist: READs of the record are answered. */
+static bool
+responder_ready(void *ctx)
+{
+	const struct node *node = ctx;
+	struct ccm_partner_status st;
+
+	for (uint32_t i = 0; i < node->cfg.ccm.n_partners; i++)
+		if (ccm_read_partner(node->ccm, i, &st) != 0 || st.state == CCM_DOWN)
+			return false;
+	return true;
+}
+
+/* "1 of 2 partners connected; partner 3: unreachable" */
+static void
+sessions_line(void *ctx, char *text, size_t size)
+{
+	const struct node *node = ctx;
+	uint32_t n = node->cfg.ccm.n_partners, up = 0;
+	char others[NOTIFY_TEXT_LEN] = "";
+	struct ccm_partner_status st;
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		bool known = ccm_read_partner(node->ccm, i, &st) == 0;
+
+		up += known && st.state == CCM_UP;
+		if ((known && st.state == CCM_UP && st.verdict == CCM_VERDICT_UP) ||
+			len >= sizeof(others))
+			continue;
+		len += (size_t)snprintf(others + len, sizeof(others) - len, "; partner %u: %s",
+			node->cfg.ccm.partners[i].id,
+			known ? ccm_verdict_name(st.verdict) : "not known");
+	}
+	snprintf(text, size, "%u of %u partner%s connected%s", up, n, n == 1 ? "" : "s", others);
+}
+
+static int
+start_notify(struct node *node)
+{
+	const struct notify_source source = {
+		.ready = responder_ready,
+		.status = sessions_line,
+		.ctx = node,
+	};
+	char name[24];
+	int rc;
+
+	notify_watch(&node->notify, &node->control_turns, "the control core");
+	for (uint32_t i = 0; i < node->n_engines; i++) {
+		snprintf(name, sizeof(name), "data lcore %u", i);
+		notify_watch(&node->notify, &node->lcores[i].turns, name);
+	}
+	rc = notify_start(&node->notify, &source);
+	return rc == 0 ? 0 : fail(node, "thread for the service manager", -rc);
 }
 
 static bool
@@ -438,7 +498,7 @@ idle(struct node *node, bool alone, uint64_t now)
 static void
 control_main(struct node *node, bool alone)
 {
-	uint64_t busy_ns = 0, leave_ns = 0;
+	uint64_t busy_ns = 0, leave_ns = 0, turns = 0;
 
 	if (alone)
 		port_gate_enter(&node->gate, 0);
@@ -447,10 +507,12 @@ control_main(struct node *node, bool alone)
 		bool any = alone && data_turn(node, 0, now);
 
 		atomic_store_explicit(&node->control_ns, now, memory_order_relaxed);
+		atomic_store_explicit(&node->control_turns, ++turns, memory_order_relaxed);
 		any |= control_turn(node, now);
 		if (leave_ns == 0 && (node->leaving || node_interrupted())) {
 			NODE_LOG(INFO, "leaving");
 			leave_ns = now;
+			notify_leaving(&node->notify);
 			ccm_stop(node->ccm, now);
 		}
 		if (leave_ns != 0 &&
@@ -527,7 +589,7 @@ node_open(struct node *node)
 	if (port_gate_init(&node->gate, node->n_engines, !remu_port_is_memif(node->port)) != 0)
 		return fail(node, "lcores", ENOMEM);
 	if (create_engines(node) != 0 || create_capture(node) != 0 || create_manager(node) != 0 ||
-		start_telemetry(node) != 0)
+		start_telemetry(node) != 0 || start_notify(node) != 0)
 		return -1;
 	return 0;
 }
@@ -570,6 +632,7 @@ node_close(struct node *node)
 	node_telemetry_stop();
 	if (node->telemetry)
 		node_reload_stop(&node->reload);
+	notify_stop(&node->notify);
 	capture_destroy(node->capture);
 	if (node->ran)
 		clean = port_watch_close_port(&node->watch) && !node->watch.memif;

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "config.h"
 #include "lcore.h"
+#include "notify.h"
 #include "port_gate.h"
 #include "port_watch.h"
 #include "reload.h"
@@ -80,10 +81,12 @@ struct node {
 	struct target *target;
 	struct node_boot boot;
 	struct node_reload reload;
+	struct notify notify; /* off unless notify_init() has been called; not with node_again() */
 	struct capture *capture; /* NULL: none */
 	struct ccm *ccm;
 	struct telemetry_source telemetry_source;
 	_Atomic uint64_t control_ns; /* when the control core began its last turn */
+	_Atomic uint64_t control_turns;
 	/* control core */
 	bool ran;
 	bool again;

@@ -143,6 +143,13 @@ only_sighup(sigset_t *set)
 	sigaddset(set, SIGHUP);
 }
 
+static void
+notice(struct node_reload *r, bool begins)
+{
+	if (r->notice != NULL)
+		r->notice(r->notice_ctx, begins);
+}
+
 static void *
 reload_main(void *arg)
 {
@@ -153,12 +160,14 @@ reload_main(void *arg)
 
 	only_sighup(&set);
 	while (sigwait(&set, &sig) == 0 && !atomic_load(&r->stop)) {
+		notice(r, true);
 		cfg = malloc(sizeof(*cfg));
 		if (cfg != NULL)
 			reload(r, cfg);
 		else
 			tell(r, NODE_RELOAD_REFUSED, "out of memory");
 		free(cfg);
+		notice(r, false);
 	}
 	return NULL;
 }

@@ -35,6 +35,8 @@ struct node_reload {
 	const char *path;
 	struct node_config *live; /* in force; written by the control core in node_reload_poll() */
 	uint64_t (*now_ns)(void);
+	void (*notice)(void *ctx, bool begins); /* of each reload; NULL: none */
+	void *notice_ctx;
 	pthread_t thread;
 	bool started;
 	_Atomic bool stop;
@@ -47,7 +49,7 @@ struct node_reload {
 /* Block SIGHUP in this thread and those that it will start; before EAL. */
 void node_reload_block_signal(void);
 
-/* Begin to listen. path and live must stay. Returns 0 or a negative errno. */
+/* Begin to listen. path and live must stay; notice is to be set before. Returns 0 or a negative errno. */
 int node_reload_start(struct node_reload *r, const char *path, struct node_config *live,
 	uint64_t (*now_ns)(void));
 
