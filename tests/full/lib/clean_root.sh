@@ -61,6 +61,9 @@ root_sources() {
 make_base() {
 	local mirror base=$ROOT_CACHE/base
 	mkdir -p "$ROOT_CACHE/archives/partial"
+	# One at a time: apt locks the packages that have been fetched.
+	exec 9>"$ROOT_CACHE/lock"
+	flock 9
 	[ ! -e "$base" ] || return 0
 	# shellcheck disable=SC2016 # apt's variables
 	mirror=$(root_sources '$(CODENAME) $(REPO_URI)' | sed -n "s/^$ROOT_SUITE //p" | head -n 1)
