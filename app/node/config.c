@@ -49,6 +49,13 @@ static const char *const role_names[CCM_ROLE_COUNT] = {
 	[CCM_ROLE_APPLICATION] = "application",
 };
 
+const char *const node_steerings[REMU_PORT_STEERING_COUNT] = {
+	[REMU_PORT_STEERING_AUTO] = "auto",
+	[REMU_PORT_STEERING_FLOW] = "flow",
+	[REMU_PORT_STEERING_ISOLATE] = "isolate",
+	[REMU_PORT_STEERING_NONE] = "none",
+};
+
 const char *const node_log_levels[NODE_LOG_LEVELS] = {
 	[NODE_LOG_ERROR] = "error",
 	[NODE_LOG_WARNING] = "warning",
@@ -81,6 +88,8 @@ static const struct node_field port_fields[] = {
 	{"ip", FIELD_IPV4, NEED, 0, 0, 0, NODE(port.ip)},
 	{"mtu", FIELD_INTEGER, 0, 576, 9216, 1500, NODE(port.mtu)},
 	{"arp", FIELD_BOOL, 0, 0, 1, true, NODE(port.arp)},
+	{"steering", FIELD_ENUM, 0, 0, REMU_PORT_STEERING_COUNT - 1, REMU_PORT_STEERING_AUTO,
+		NODE(port.steering), .names = node_steerings},
 	{.name = NULL},
 };
 

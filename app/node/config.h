@@ -10,6 +10,7 @@
  */
 
 #include "ccm.h"
+#include "remu_port.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +39,7 @@ struct node_port_config {
 	uint16_t mtu; /* of IP: 576 to 9216 bytes */
 	uint32_t ip;  /* host order */
 	bool arp;     /* answer ARP requests for ip */
+	enum remu_port_steering steering;
 };
 
 /* What the node does with a client's ports. */
@@ -105,6 +107,9 @@ void node_config_reload(struct node_config *cfg, const struct node_config *from)
 
 /* Names of the log levels, by enum node_log_level. */
 extern const char *const node_log_levels[NODE_LOG_LEVELS];
+
+/* Names of the ways to steer frames, by enum remu_port_steering. */
+extern const char *const node_steerings[REMU_PORT_STEERING_COUNT];
 
 /* Names of the kinds of clients, by enum node_client_kind. */
 extern const char *const node_client_kinds[NODE_CLIENT_PROGRAM + 1];

@@ -167,9 +167,11 @@ open_port(struct node *node)
 		.rx_ring = RING,
 		.tx_ring = RING,
 		.socket_id = SOCKET_ID_ANY,
+		.arp = node->cfg.port.arp,
+		.steering = node->cfg.port.steering,
 	};
 	uint32_t workers = rte_lcore_count() - 1;
-	uint32_t room = node->cfg.port.mtu + REMU_PORT_FRAME_EXTRA + RTE_PKTMBUF_HEADROOM;
+	uint16_t room;
 	uint32_t mbufs;
 	char error[256];
 
@@ -187,10 +189,12 @@ open_port(struct node *node)
 	if (workers > node->n_engines)
 		NODE_LOG(WARNING, "%u of %u data lcores stay idle: the device has no more queues",
 			workers - node->n_engines, workers);
-	mbufs = node->n_engines * (2 * RING + 4 * DATA_BURST + DATA_INBOX + HOLD) +
+	remu_port_fit(node->port_id, node->cfg.port.mtu, &cfg.rx_ring, &cfg.tx_ring, &room);
+	mbufs = node->n_engines * (cfg.rx_ring + cfg.tx_ring + 4 * DATA_BURST + DATA_INBOX + HOLD) +
 		rte_lcore_count() * POOL_CACHE;
 	node->pool = rte_pktmbuf_pool_create("ccm", mbufs, POOL_CACHE, 0,
-		(uint16_t)RTE_MAX(room, (uint32_t)RTE_MBUF_DEFAULT_BUF_SIZE), SOCKET_ID_ANY);
+		(uint16_t)RTE_MAX(room + RTE_PKTMBUF_HEADROOM, RTE_MBUF_DEFAULT_BUF_SIZE),
+		SOCKET_ID_ANY);
 	if (node->pool == NULL)
 		return fail(node, "packet buffers (give EAL more memory: -m)", rte_errno);
 	cfg.port_id = node->port_id;
@@ -541,7 +545,11 @@ log_start(const struct node *node)
 		node->n_engines == 1 ? "" : "s",
 		rte_lcore_count() == 1 ? ", shared with control" : "");
 	if (!info.mac_set)
-		NODE_LOG(INFO, "the device does not filter on our MAC address: promiscuous");
+		NODE_LOG(INFO, "the device does not filter on our MAC address%s",
+			info.promiscuous ? ": promiscuous" : "");
+	NODE_LOG(INFO, "steering %s%s%s%s%s", node_steerings[info.steering],
+		info.match[0] != '\0' ? " by " : "", info.match, info.why[0] != '\0' ? "; " : "",
+		info.why);
 }
 
 static void

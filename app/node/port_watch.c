@@ -86,16 +86,40 @@ reconnect(struct port_watch *w, uint64_t now)
 	ask(w, restart);
 }
 
+static void
+log_trouble(struct port_watch *w, enum remu_port_trouble trouble)
+{
+	if (trouble == REMU_PORT_REMOVED)
+		NODE_LOG(ERR, "the device was removed: it is not used any more; restart the node");
+	else if (trouble == REMU_PORT_NEEDS_RESET)
+		NODE_LOG(WARNING, "the device asks for a reset");
+	else
+		NODE_LOG(INFO, "the device has been reset");
+	w->trouble = trouble;
+}
+
+/* Keep the lcores away from it, without waiting for them: the driver copes until they are out. */
+static void
+leave_removed(struct port_watch *w)
+{
+	if (port_gate_is_open(w->gate))
+		port_gate_close(w->gate, 0);
+}
+
 bool
 port_watch_poll(struct port_watch *w, uint64_t now)
 {
 	uint32_t state = port_gate_state(w->gate);
+	enum remu_port_trouble trouble;
 	bool up;
 
 	if (now < w->next_look_ns)
 		return w->link_up;
 	w->next_look_ns = now + LOOK_NS;
 	up = remu_port_link_up(w->port);
+	trouble = remu_port_trouble(w->port);
+	if (trouble != w->trouble)
+		log_trouble(w, trouble);
 	if (up)
 		port_gate_open(w->gate, state);
 	if (w->link_up && !up) {
@@ -105,7 +129,9 @@ port_watch_poll(struct port_watch *w, uint64_t now)
 	if (w->link_up != up)
 		NODE_LOG(INFO, "link %s", up ? "up" : "down");
 	w->link_up = up;
-	if (w->memif_client && !up)
+	if (trouble == REMU_PORT_REMOVED)
+		leave_removed(w);
+	else if ((w->memif_client && !up) || trouble == REMU_PORT_NEEDS_RESET)
 		reconnect(w, now);
 	return up;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 /*
- * Watches the port's link from the control core, and does for memif what its driver leaves
- * undone: a client whose server was not there yet, or has gone, connects only when the device is
+ * Watches the port's link from the control core, resets a device that asks for it, keeps the lcores
+ * away from one that was removed, and does for memif what its driver leaves undone: a client whose server was not there yet, or has gone, connects only when the device is
  * stopped and started again.
  *
  * That and closing the device run on the EAL interrupt thread, where the driver handles its
@@ -11,12 +11,11 @@
  */
 
 #include "port_gate.h"
+#include "remu_port.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-struct remu_port;
 
 struct port_watch {
 	/* constant */
@@ -26,7 +25,8 @@ struct port_watch {
 	bool memif_client;
 	/* control core */
 	bool link_up;
-	bool restarting; /* the interrupt thread has been asked */
+	enum remu_port_trouble trouble; /* as it was logged */
+	bool restarting;		/* the interrupt thread has been asked */
 	uint64_t next_look_ns;
 	uint64_t next_restart_ns;
 	uint64_t patience_ns;

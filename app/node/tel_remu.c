@@ -197,6 +197,9 @@ static const struct tel_field port_fields[] = {
 	PORT("mac_set", mac_set, TEL_U8),
 	PORT("promiscuous", promiscuous, TEL_U8),
 	PORT("rss", rss, TEL_U8),
+	PORT("rss_types", rss_types, TEL_HEX),
+	PORT("steering_rules", rules, TEL_U32),
+	PORT("link_events", link_events, TEL_U8),
 	PORT("started", started, TEL_U8),
 	PORT("link_up", link_up, TEL_U8),
 	PORT("rx_offloads", rx_offloads, TEL_HEX),
@@ -211,6 +214,21 @@ static const struct tel_field port_fields[] = {
 	PORT("tx_errors", tx_errors, TEL_U64),
 	{0},
 };
+
+static const char *const trouble_names[] = {
+	[REMU_PORT_WELL] = "none",
+	[REMU_PORT_NEEDS_RESET] = "reset",
+	[REMU_PORT_REMOVED] = "removed",
+};
+
+/* Who keeps other frames from the lcores. What comes all the same the engines drop. */
+static const char *
+filter_name(const struct remu_port_info *info)
+{
+	if (info->steering == REMU_PORT_STEERING_ISOLATE)
+		return "rules";
+	return info->mac_set && !info->promiscuous ? "mac" : "software";
+}
 
 /* What became of frames between the port and the engines. */
 static void
@@ -241,6 +259,11 @@ tel_answer_port(struct tel_object *top, const struct tel_args *args)
 	tel_put_text(top, "driver", info.driver);
 	tel_put_mac(top, "mac", info.mac);
 	tel_put_ip(top, "ip", app_source->cfg->port.ip);
+	tel_put_text(top, "steering", node_steerings[info.steering]);
+	tel_put_text(top, "steering_match", info.match);
+	tel_put_text(top, "steering_why", info.why);
+	tel_put_text(top, "filter", filter_name(&info));
+	tel_put_text(top, "trouble", trouble_names[info.trouble]);
 	if (info.link_mbps == UINT32_MAX)
 		tel_put_int(top, "link_mbps", -1);
 	else

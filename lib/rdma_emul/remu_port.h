@@ -24,6 +24,23 @@ enum {
 	REMU_PORT_FRAME_EXTRA = 22, /* bytes of a frame beyond the IP MTU: header, tag, FCS */
 	REMU_PORT_QUEUES_MAX = 64,
 	REMU_PORT_NAME_LEN = 64,
+	REMU_PORT_WHY_LEN = 128,
+};
+
+/** How the device is told which frames are ours. */
+enum remu_port_steering {
+	REMU_PORT_STEERING_AUTO,    /**< the best that the device takes; never in use itself */
+	REMU_PORT_STEERING_FLOW,    /**< rules bring our frames to our queues */
+	REMU_PORT_STEERING_ISOLATE, /**< the same, and the kernel keeps the rest */
+	REMU_PORT_STEERING_NONE,    /**< no rules: the engine drops what is not ours */
+	REMU_PORT_STEERING_COUNT,
+};
+
+/** What became of the device, as it told. */
+enum remu_port_trouble {
+	REMU_PORT_WELL,
+	REMU_PORT_NEEDS_RESET, /**< remu_port_restart() does it */
+	REMU_PORT_REMOVED,     /**< for good */
 };
 
 struct remu_port_config {
@@ -34,6 +51,10 @@ struct remu_port_config {
 	uint16_t tx_ring;
 	int socket_id; /**< NUMA node, or -1 */
 	uint8_t mac[6];
+	uint16_t vlan; /**< rules: ID of the 802.1Q tag that frames have; 0: none */
+	bool ipv6;     /**< rules: IPv6 beside IPv4 */
+	bool arp;      /**< rules: ARP requests too, which would otherwise go to the kernel */
+	enum remu_port_steering steering;
 	struct rte_mempool *pool; /**< for receiving; data room for mtu + REMU_PORT_FRAME_EXTRA */
 };
 
@@ -48,7 +69,14 @@ struct remu_port_info {
 	uint8_t mac[6]; /**< the device's; differs from the one wished if mac_set is false */
 	bool mac_set;	/**< the device filters on our address */
 	bool promiscuous;
-	bool rss; /**< received packets are spread over the queues by UDP/IP */
+	bool rss;	    /**< received packets are spread over the queues by UDP/IP */
+	uint64_t rss_types; /**< RTE_ETH_RSS_* in use */
+	enum remu_port_steering steering; /**< in use */
+	uint32_t rules;			  /**< in the device */
+	char match[REMU_PORT_NAME_LEN];	  /**< what they look at, for people; or empty */
+	char why[REMU_PORT_WHY_LEN];	  /**< why not more; empty when nothing is missing */
+	bool link_events;		  /**< the device tells of its link by interrupt */
+	enum remu_port_trouble trouble;
 	bool started;
 	bool link_up;
 	uint32_t link_mbps;   /**< UINT32_MAX: unknown */
@@ -71,9 +99,16 @@ int remu_port_first(uint16_t *port_id);
 uint16_t remu_port_max_queues(uint16_t port_id);
 
 /**
+ * Sizes that the device can, for its rings and for the data room (beside headroom) of an mbuf that
+ * takes a whole frame of this IP MTU.
+ */
+void remu_port_fit(uint16_t port_id, uint16_t mtu, uint16_t *rx_ring, uint16_t *tx_ring,
+	uint16_t *room);
+
+/**
  * Configure and start a port.
  *
- * MTU and MAC address are set where the device can: otherwise the MTU is the smaller one, see
+ * A steering that is asked for by name is had, or the port does not open. MTU and MAC address are set where the device can: otherwise the MTU is the smaller one, see
  * remu_port_mtu(), and the port is promiscuous. A memif client is not started and has no link
  * until remu_port_restart().
  *
@@ -95,7 +130,11 @@ uint16_t remu_port_rx(struct remu_port *port, uint16_t queue, struct rte_mbuf **
  */
 uint16_t remu_port_tx(struct remu_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
 
+/** False too while the device is not well. */
 bool remu_port_link_up(const struct remu_port *port);
+
+/** What the device has told of itself, by interrupt. */
+enum remu_port_trouble remu_port_trouble(const struct remu_port *port);
 
 /** IP MTU in use, bytes. */
 uint16_t remu_port_mtu(const struct remu_port *port);
@@ -110,7 +149,8 @@ bool remu_port_is_memif(const struct remu_port *port);
 bool remu_port_is_memif_client(const struct remu_port *port);
 
 /**
- * Stop and start again. No lcore may be inside rx or tx. A memif client blocks for as long as its
+ * Stop and start again, with a reset between where the device needs one; not for a device that was
+ * removed (-ENODEV). No lcore may be inside rx or tx. A memif client blocks for as long as its
  * server stands still with full queues. @return 0 or the device's errno
  */
 int remu_port_restart(struct remu_port *port);

@@ -21,7 +21,7 @@ TOKEN = re.compile(
     re.S,
 )
 PURE = re.compile(r"^lib/(rdma_emul/roce_|ccm/ccm_(record|directory|session|rules|names)\b)")
-PORT = re.compile(r"^lib/rdma_emul/remu_port\.[ch]$")
+PORT = re.compile(r"^lib/rdma_emul/remu_port(_fit|_flow)?\.[ch]$")
 ETHDEV = re.compile(r"^rte_(ethdev|eth_|flow|bus|dev\.h|tm|mtr)")
 
 

@@ -81,7 +81,8 @@ static const struct {
 	/* 10; a UDP port is no key */
 	{"unknown-key", "8:3", "nodes", "unknown key", ROOT_KEYS},
 	{"unknown-key-in-partner", "6:141", "partners[0].remote-qpn", "unknown key", PARTNER_KEYS},
-	{"unknown-key-udp-port", "3:59", "port.udp_port", "unknown key", "mac, ip, mtu, arp"},
+	{"unknown-key-udp-port", "3:59", "port.udp_port", "unknown key",
+		"mac, ip, mtu, arp, steering"},
 	{"unknown-key-unprintable", "2:52", "node.a\\x0ab\\x1b[31m\\xc3\\xa9", "unknown key",
 		NODE_KEYS},
 	{"unknown-key-long", "2:52", "node.kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk...",
@@ -227,6 +228,10 @@ static const struct {
 	{"boot-stages-too-many", "8:18", "boot_stages", "has 33 elements",
 		"a list of 0 to 32 objects"},
 	{"arp-number", "3:66", "port.arp", "1 is not a boolean", "true or false"},
+	{"steering-unknown", "3:71", "port.steering", "\"rss\" is unknown",
+		"auto or flow or isolate or none"},
+	{"steering-number", "3:71", "port.steering", "1 is not a string",
+		"auto or flow or isolate or none"},
 	{"arp-string", "3:66", "port.arp", "\"on\" is not a boolean", "true or false"},
 	{"slot-rkey-0", "6:154", "partners[0].slot_rkey", "0 is out of range", "1 to 0xffffffff"},
 	{"directory-rkey-33-bits", "6:159", "partners[0].directory_rkey",
@@ -460,6 +465,7 @@ load__defaults(void **state)
 	assert_int_equal(cfg.port.ip, 0xc0000201);
 	assert_int_equal(cfg.port.mtu, 1500);
 	assert_true(cfg.port.arp);
+	assert_int_equal(cfg.port.steering, REMU_PORT_STEERING_AUTO);
 	assert_int_equal(cfg.ccm.va, 0x100000);
 	assert_int_equal(cfg.ccm.rkey, 0xc0de0001);
 	assert_int_equal(cfg.ccm.n_partners, 1);
@@ -501,6 +507,7 @@ load__limits(void **state)
 	assert_int_equal(cfg.memory_limit, UINT64_C(1) << 40);
 	assert_int_equal(cfg.port.mtu, 9216);
 	assert_false(cfg.port.arp);
+	assert_int_equal(cfg.port.steering, REMU_PORT_STEERING_ISOLATE);
 	assert_int_equal(cfg.log_level, NODE_LOG_WARNING);
 	assert_int_equal(p->slot_rkey, 1);
 	assert_int_equal(p->directory_rkey, 0xffffffff);

@@ -30,6 +30,7 @@ static struct {
 	_Atomic bool link;
 	bool memif;
 	bool client;
+	_Atomic enum remu_port_trouble trouble;
 	_Atomic int restarts;
 	_Atomic bool restarted_on_intr_thread;
 	_Atomic int closed;
@@ -62,7 +63,18 @@ remu_port_restart(struct remu_port *port)
 	(void)port;
 	fake.restarted_on_intr_thread = rte_thread_is_intr();
 	fake.restarts++;
+	if (fake.trouble == REMU_PORT_NEEDS_RESET) {
+		fake.trouble = REMU_PORT_WELL;
+		fake.link = true;
+	}
 	return 0;
+}
+
+enum remu_port_trouble
+remu_port_trouble(const struct remu_port *port)
+{
+	(void)port;
+	return fake.trouble;
 }
 
 void
@@ -82,6 +94,7 @@ make(bool memif, bool client)
 	fake.client = client;
 	fake.link = false;
 	fake.restarts = 0;
+	fake.trouble = REMU_PORT_WELL;
 	assert_int_equal(port_gate_init(&gate, 1, !memif), 0);
 	port_watch_init(&watch, (struct remu_port *)&fake, &gate);
 }
@@ -133,6 +146,52 @@ poll__client_without_link_is_restarted(void **state)
 		port_watch_poll(&watch, now += 100 * MS);
 	usleep(20000);
 	assert_int_equal(fake.restarts, 0); /* not while it has a link */
+	port_gate_fini(&gate);
+}
+
+static void
+poll__device_is_reset_when_it_asks(void **state)
+{
+	uint64_t now = 100 * MS;
+
+	(void)state;
+	make(false, false);
+	fake.link = true;
+	assert_true(port_watch_poll(&watch, now));
+	fake.link = false;
+	fake.trouble = REMU_PORT_NEEDS_RESET;
+	assert_false(port_watch_poll(&watch, now += 10 * MS));
+	assert_true(restarts_reach(&now, 1));
+	assert_true(fake.restarted_on_intr_thread);
+	/* The lcores were kept away from it, and may come back. */
+	for (int i = 0; i < PATIENCE_MS && !port_watch_poll(&watch, now += 10 * MS); i++)
+		usleep(1000);
+	assert_true(port_gate_is_open(&gate));
+	assert_int_equal(fake.restarts, 1);
+	port_gate_fini(&gate);
+}
+
+static void
+poll__removed_device_is_left_alone(void **state)
+{
+	uint64_t now = 100 * MS;
+
+	(void)state;
+	make(false, false);
+	fake.link = true;
+	assert_true(port_watch_poll(&watch, now));
+	assert_true(port_gate_is_open(&gate));
+	fake.link = false;
+	fake.trouble = REMU_PORT_REMOVED;
+	for (int i = 0; i < 20; i++) {
+		assert_false(port_watch_poll(&watch, now += 50 * MS));
+		usleep(1000);
+	}
+	assert_false(port_gate_is_open(&gate));
+	assert_int_equal(fake.restarts, 0);
+	fake.closed = 0;
+	assert_true(port_watch_close_port(&watch));
+	assert_int_equal(fake.closed, 1);
 	port_gate_fini(&gate);
 }
 
@@ -218,6 +277,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(poll__gate_opens_with_the_link),
 		cmocka_unit_test(poll__client_without_link_is_restarted),
+		cmocka_unit_test(poll__device_is_reset_when_it_asks),
+		cmocka_unit_test(poll__removed_device_is_left_alone),
 		cmocka_unit_test(close__port_without_memif),
 		cmocka_unit_test(guard__unmaps_when_nobody_is_behind_the_gate),
 	};

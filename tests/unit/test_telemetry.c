@@ -413,6 +413,13 @@ make_large_node(void)
 	node.info.name[sizeof(node.info.name) - 1] = '\0';
 	memset(node.info.driver, 1, sizeof(node.info.driver) - 1);
 	node.info.driver[sizeof(node.info.driver) - 1] = '\0';
+	memset(node.info.match, '\\', sizeof(node.info.match) - 1);
+	node.info.match[sizeof(node.info.match) - 1] = '\0';
+	memset(node.info.why, '\\', sizeof(node.info.why) - 1);
+	node.info.why[sizeof(node.info.why) - 1] = '\0';
+	node.info.steering = REMU_PORT_STEERING_ISOLATE;
+	node.info.trouble = REMU_PORT_REMOVED;
+	node.info.link_events = true;
 	node.info.mac_set = node.info.promiscuous = node.info.rss = true;
 	node.info.started = node.info.link_up = true;
 	for (uint32_t i = 0; i < CCM_MAX_PARTNERS; i++) {
@@ -816,11 +823,24 @@ test_port(void **state)
 		.link_mbps = UINT32_MAX,
 		.rx_offloads = 0x8000000000000000,
 		.rx_missed = 12,
+		.steering = REMU_PORT_STEERING_ISOLATE,
+		.rules = 2,
+		.match = "MAC address and UDP port 4791",
+		.why = "queues: the device has no RSS",
+		.trouble = REMU_PORT_REMOVED,
 	};
 	CHECK("/remu/port", NULL, "name", "net_memif0", "driver", "net_memif", "queues", "2",
 		"mtu_bytes", "1500", "mac", "02:00:00:00:00:1f", "ip", "192.0.2.1", "link_up", "1",
 		"started", "0", "link_mbps", "-1", "rx_offloads", "0x8000000000000000", "rx_missed",
 		"12", "tx_errors", "0", "handed_over", "0");
+	CHECK("/remu/port", NULL, "steering", "isolate", "steering_rules", "2", "steering_match",
+		"MAC address and UDP port 4791", "steering_why", "queues: the device has no RSS",
+		"filter", "rules", "trouble", "removed", "rss_types", "0x0000000000000000");
+	node.info.steering = REMU_PORT_STEERING_NONE;
+	node.info.mac_set = true;
+	CHECK("/remu/port", NULL, "steering", "none", "filter", "mac");
+	node.info.promiscuous = true;
+	CHECK("/remu/port", NULL, "filter", "software");
 	lcores[0].counters = (struct data_counters){1, 2, 3};
 	lcores[1].counters = (struct data_counters){10, 20, 30};
 	CHECK("/remu/port", NULL, "handed_over", "11", "inbox_full", "22", "tx_stalled", "33");
