@@ -113,7 +113,8 @@ remu_port_fit(uint16_t port_id, uint16_t mtu, uint16_t *rx_ring, uint16_t *tx_ri
 	*room = (uint16_t)RTE_MIN((uint32_t)mtu + REMU_PORT_FRAME_EXTRA, (uint32_t)UINT16_MAX);
 	if (rte_eth_dev_info_get(port_id, &dev) != 0)
 		return;
-	*room = remu__fit_room(&dev, remu__fit_mtu(&dev, mtu));
+	/* For the MTU that is wished: what devices say of the longest one is not to be relied on. */
+	*room = remu__fit_room(&dev, mtu);
 	rte_eth_dev_adjust_nb_rx_tx_desc(port_id, rx_ring, tx_ring);
 }
 

@@ -43,32 +43,34 @@ enum remu_port_trouble {
 	REMU_PORT_REMOVED,     /**< for good */
 };
 
+/** A port as it is wished. */
 struct remu_port_config {
-	uint16_t port_id;
+	uint16_t port_id;  /**< of ethdev */
 	uint16_t mtu;	   /**< of IP, bytes */
 	uint16_t n_queues; /**< queue pairs, 1 to remu_port_max_queues() */
 	uint16_t rx_ring;  /**< descriptors; adjusted to what the device can */
-	uint16_t tx_ring;
-	int socket_id; /**< NUMA node, or -1 */
-	uint8_t mac[6];
-	uint16_t vlan; /**< rules: ID of the 802.1Q tag that frames have; 0: none */
-	bool ipv6;     /**< rules: IPv6 beside IPv4 */
-	bool arp;      /**< rules: ARP requests too, which would otherwise go to the kernel */
-	enum remu_port_steering steering;
+	uint16_t tx_ring;  /**< as rx_ring */
+	int socket_id;	   /**< NUMA node, or -1 */
+	uint8_t mac[6];	   /**< ours: the device is to filter on it */
+	uint16_t vlan;	   /**< rules: ID of the 802.1Q tag that frames have; 0: none */
+	bool ipv6;	   /**< rules: IPv6 beside IPv4 */
+	bool arp;	   /**< rules: ARP requests too, which would otherwise go to the kernel */
+	enum remu_port_steering steering; /**< by another name than AUTO: had, or an error */
 	struct rte_mempool *pool; /**< for receiving; data room for mtu + REMU_PORT_FRAME_EXTRA */
 };
 
+/** A port as it is, and what it has counted. */
 struct remu_port_info {
-	char name[REMU_PORT_NAME_LEN];
-	char driver[REMU_PORT_NAME_LEN];
-	uint16_t port_id;
-	uint16_t n_queues;
-	uint16_t mtu; /**< of IP: the smaller one of wished and possible */
-	uint16_t rx_ring;
-	uint16_t tx_ring;
-	uint8_t mac[6]; /**< the device's; differs from the one wished if mac_set is false */
-	bool mac_set;	/**< the device filters on our address */
-	bool promiscuous;
+	char name[REMU_PORT_NAME_LEN];	 /**< of the device */
+	char driver[REMU_PORT_NAME_LEN]; /**< net_virtio and so on */
+	uint16_t port_id;		 /**< of ethdev */
+	uint16_t n_queues;		 /**< queue pairs */
+	uint16_t mtu;			 /**< of IP: the smaller one of wished and possible */
+	uint16_t rx_ring;		 /**< descriptors per queue */
+	uint16_t tx_ring;		 /**< descriptors per queue */
+	uint8_t mac[6];	    /**< the device's; differs from the one wished if mac_set is false */
+	bool mac_set;	    /**< the device filters on our address */
+	bool promiscuous;   /**< the device gives us all frames */
 	bool rss;	    /**< received packets are spread over the queues by UDP/IP */
 	uint64_t rss_types; /**< RTE_ETH_RSS_* in use */
 	enum remu_port_steering steering; /**< in use */
@@ -76,20 +78,20 @@ struct remu_port_info {
 	char match[REMU_PORT_NAME_LEN];	  /**< what they look at, for people; or empty */
 	char why[REMU_PORT_WHY_LEN];	  /**< why not more; empty when nothing is missing */
 	bool link_events;		  /**< the device tells of its link by interrupt */
-	enum remu_port_trouble trouble;
-	bool started;
-	bool link_up;
-	uint32_t link_mbps;   /**< UINT32_MAX: unknown */
-	uint64_t rx_offloads; /**< RTE_ETH_RX_OFFLOAD_* in use */
-	uint64_t tx_offloads;
-	uint64_t rx_packets;
-	uint64_t rx_bytes;
-	uint64_t rx_missed; /**< lost because a queue was full */
-	uint64_t rx_errors;
-	uint64_t rx_no_mbuf; /**< lost because the pool was empty */
-	uint64_t tx_packets;
-	uint64_t tx_bytes;
-	uint64_t tx_errors;
+	enum remu_port_trouble trouble;	  /**< what became of it */
+	bool started;			  /**< frames may pass */
+	bool link_up;			  /**< as the device says */
+	uint32_t link_mbps;		  /**< UINT32_MAX: unknown */
+	uint64_t rx_offloads;		  /**< RTE_ETH_RX_OFFLOAD_* in use */
+	uint64_t tx_offloads;		  /**< RTE_ETH_TX_OFFLOAD_* in use */
+	uint64_t rx_packets;		  /**< received */
+	uint64_t rx_bytes;		  /**< of these */
+	uint64_t rx_missed;		  /**< lost because a queue was full */
+	uint64_t rx_errors;		  /**< damaged */
+	uint64_t rx_no_mbuf;		  /**< lost because the pool was empty */
+	uint64_t tx_packets;		  /**< sent */
+	uint64_t tx_bytes;		  /**< of these */
+	uint64_t tx_errors;		  /**< not sent */
 };
 
 /** First Ethernet port that nobody has claimed. @return 0 or -ENODEV */
@@ -108,9 +110,9 @@ void remu_port_fit(uint16_t port_id, uint16_t mtu, uint16_t *rx_ring, uint16_t *
 /**
  * Configure and start a port.
  *
- * A steering that is asked for by name is had, or the port does not open. MTU and MAC address are set where the device can: otherwise the MTU is the smaller one, see
- * remu_port_mtu(), and the port is promiscuous. A memif client is not started and has no link
- * until remu_port_restart().
+ * A steering that is asked for by name is had, or the port does not open. MTU and MAC address are set
+ * where the device can: otherwise the MTU is the smaller one, see remu_port_mtu(), and the port is
+ * promiscuous. A memif client is not started and has no link until remu_port_restart().
  *
  * @param error  one line on failure
  * @return 0, -EINVAL (bad configuration), -ENOMEM or the device's negative errno
