@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/*
+/**
+ * @file
  * Cluster connection manager: brings up and keeps up one session with each configured partner,
  * with RDMA READs and WRITEs alone, and opens communication ports for its clients on top.
  *
@@ -53,6 +54,7 @@ enum {
 	CCM_REGION_SIZE = 0x4000, /* bytes */
 };
 
+/** What a node is for; told to partners, decides nothing. */
 enum ccm_role { CCM_ROLE_STORAGE, CCM_ROLE_APPLICATION, CCM_ROLE_COUNT };
 
 /** How far the session with a partner is. */
@@ -122,6 +124,7 @@ enum ccm_advice {
 	CCM_ADVICE_COUNT
 };
 
+/** It has not been: an age in struct ccm_evidence. */
 #define CCM_NEVER UINT64_MAX
 
 /** What a verdict rests on. Ages in nanoseconds, CCM_NEVER when it has not been. */
@@ -145,9 +148,13 @@ struct ccm_judgement {
 
 /** Names for logs and telemetry: lower case, letters and underscores. */
 const char *ccm_verdict_name(enum ccm_verdict verdict);
+/** Name for logs and telemetry: lower case, letters and underscores. */
 const char *ccm_advice_name(enum ccm_advice advice);
+/** Name for logs and telemetry: lower case, letters and underscores. */
 const char *ccm_state_name(enum ccm_state state);
+/** Name for logs and telemetry: lower case, letters and underscores. */
 const char *ccm_reason_name(enum ccm_reason reason);
+/** Name for logs and telemetry: lower case, letters and underscores. */
 const char *ccm_role_name(enum ccm_role role);
 
 /** The partner node as agreed beforehand; the same on every boot. */
@@ -219,6 +226,7 @@ struct ccm_boot_status {
 	char name[CCM_NAME_LEN]; /**< of the stage: printable ASCII */
 };
 
+/** What a client is told. */
 enum ccm_client_event_kind {
 	CCM_CLIENT_UP,	      /**< ports to a partner may be used: port[], n_ports */
 	CCM_CLIENT_DOWN,      /**< they may not be used any more: reason */
@@ -255,6 +263,7 @@ struct ccm_client_event {
  */
 typedef void (*ccm_client_fn)(void *ctx, const struct ccm_client_event *event);
 
+/** What the ring of events has. */
 enum ccm_event_kind {
 	CCM_EVENT_STATE,   /**< of a session: from and to are enum ccm_state */
 	CCM_EVENT_VERDICT, /**< on a partner: from and to are enum ccm_verdict */
@@ -355,6 +364,7 @@ int ccm_boot_report(struct ccm *ccm, const struct ccm_boot_status *boot, uint64_
 /** Tell that the port has or has no link. */
 void ccm_link_report(struct ccm *ccm, bool up);
 
+/** Operations of ccm_port_post(). */
 enum ccm_port_op {
 	CCM_PORT_WRITE,
 	CCM_PORT_READ,
@@ -387,6 +397,7 @@ enum ccm_step {
 	CCM_STEP_COUNT
 };
 
+/** Name for logs and telemetry: lower case, letters and underscores. */
 const char *ccm_step_name(enum ccm_step step);
 
 /** How things stand with a partner, for telemetry. */
@@ -450,6 +461,7 @@ enum ccm_client_state {
 	CCM_CLIENT_STATE_COUNT
 };
 
+/** Name for logs and telemetry: lower case, letters and underscores. */
 const char *ccm_client_state_name(enum ccm_client_state state);
 
 /** How a client stands, for telemetry. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/*
+/**
+ * @file
  * RDMA emulation: reliable connections (RC) over RoCEv2, in user space, over bursts of mbufs.
  *
  * An engine belongs to one lcore and owns queue pairs, memory regions and timers. It reads no
@@ -48,6 +49,7 @@ enum remu_wc_status {
 /** Name of a status for logs and telemetry. */
 const char *remu_wc_status_name(uint8_t status);
 
+/** Operations of the send queue. */
 enum remu_wr_opcode {
 	REMU_WR_RDMA_WRITE,
 	REMU_WR_RDMA_READ,
@@ -59,6 +61,7 @@ enum remu_wr_opcode {
 	REMU_WR_COUNT
 };
 
+/** Flags of a work request. */
 enum remu_wr_flags {
 	/** Starts only when all READs and atomics before it have ended (section 10.8.3.3). */
 	REMU_WR_FENCE = 1 << 0,
@@ -89,6 +92,7 @@ struct remu_recv_wr {
 	uint32_t length; /**< bytes, 0 to 2^31 */
 };
 
+/** What a completion is of. */
 enum remu_wc_kind {
 	REMU_WC_WORK,  /**< a work request has ended */
 	REMU_WC_VERB,  /**< a verb posted through a channel has been carried out; see result */
@@ -96,6 +100,7 @@ enum remu_wc_kind {
 	REMU_WC_RECV,  /**< a receive request has ended */
 };
 
+/** Flags of a completion. */
 enum remu_wc_flags {
 	REMU_WC_WITH_IMM = 1 << 0,  /**< `imm` is valid */
 	REMU_WC_SOLICITED = 1 << 1, /**< the peer asked for a solicited event */
@@ -142,6 +147,7 @@ struct remu_mr_config {
 	uint32_t access; /**< REMU_ACCESS_* */
 };
 
+/** States of a queue pair, as in section 10.3.1. */
 enum remu_qp_state {
 	REMU_QP_RESET,
 	REMU_QP_INIT,
@@ -153,8 +159,10 @@ enum remu_qp_state {
 	REMU_QP_STATE_COUNT
 };
 
+/** Name of a state for logs and telemetry. */
 const char *remu_qp_state_name(uint8_t state);
 
+/** Flags of a queue pair. */
 enum remu_qp_flags {
 	/**
 	 * A queue pair with a fixed number that outlives its peer's reboots: its responder never
@@ -316,6 +324,7 @@ uint64_t remu_engine_next_deadline(const struct remu_engine *engine);
 /** Whether there may be frames to send. */
 bool remu_engine_has_output(const struct remu_engine *engine);
 
+/** Counters of an engine, which go on counting. Any thread. */
 const struct remu_stats *remu_engine_stats(const struct remu_engine *engine);
 
 /** Engine that owns a queue pair number. */
@@ -487,11 +496,15 @@ int remu_channel_post_recv(struct remu_channel *ch, uint32_t qpn, const struct r
  */
 int remu_channel_qp_open(struct remu_channel *ch, const struct remu_qp_config *cfg,
 	uint64_t cookie);
+/** As remu_channel_qp_open(): takes the queue pair to RTS, see remu_qp_modify(). */
 int remu_channel_qp_connect(struct remu_channel *ch, uint32_t qpn, const struct remu_qp_attr *attr,
 	uint64_t cookie);
+/** As remu_channel_qp_open(): remu_qp_destroy(). */
 int remu_channel_qp_close(struct remu_channel *ch, uint32_t qpn, uint64_t cookie);
+/** As remu_channel_qp_open(): remu_mr_register(). */
 int remu_channel_mr_register(struct remu_channel *ch, const struct remu_mr_config *cfg,
 	uint64_t cookie);
+/** As remu_channel_qp_open(): remu_mr_deregister(). */
 int remu_channel_mr_deregister(struct remu_channel *ch, uint32_t pd, uint32_t rkey,
 	uint64_t cookie);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/*
+/**
+ * @file
  * An Ethernet port: the one place that knows ethdev. A queue pair of the port belongs to one
  * lcore, which calls remu_port_rx() and remu_port_tx() on it; everything else is for one control
  * thread, except remu_port_info(), which any thread may call between open and close.
@@ -157,6 +158,7 @@ bool remu_port_is_memif_client(const struct remu_port *port);
  */
 int remu_port_restart(struct remu_port *port);
 
+/** What a port is, and what it has counted. Any thread between open and close. */
 void remu_port_info(const struct remu_port *port, struct remu_port_info *out);
 
 #ifdef __cplusplus

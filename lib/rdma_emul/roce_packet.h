@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
-/*
+/**
+ * @file
  * RoCEv2 packet codec: frame bytes to fields and back.
  *
  * Pure functions over byte buffers: no DPDK, no state, any thread. Decoding trusts nothing; every
@@ -30,6 +31,7 @@ struct roce_op {
 	uint8_t header_len; /**< BTH and extension headers, bytes */
 };
 
+/** What kind of packet an opcode is, and which headers it has. */
 enum roce_trait {
 	ROCE_T_REQUEST = 1 << 0,
 	ROCE_T_RESPONSE = 1 << 1,
@@ -50,6 +52,7 @@ enum roce_trait {
 	ROCE_T_CNP = 1 << 16,	  /**< congestion notification: neither request nor response */
 };
 
+/** All opcodes. */
 extern const struct roce_op roce_ops[256];
 
 /** The fields of BTH and extension headers; those the opcode does not have are zero. */

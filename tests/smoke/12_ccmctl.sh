@@ -19,7 +19,7 @@ dpdk_dir() {
 need_tool meson
 meson install -C "$BUILD" --no-rebuild --quiet --destdir "$TMP/root" >"$TMP/install.log" 2>&1 ||
 	fail "meson install: $(tail -n 5 "$TMP/install.log")"
-ctl=$(find "$TMP/root" -name ccmctl -type f)
+ctl=$(find "$TMP/root" -path '*/bin/ccmctl' -type f)
 [ -x "$ctl" ] || fail "ccmctl is not installed"
 
 for file in ccm/monitoring/ccm.rules.yml ccm/monitoring/grafana-ccm.json dpdk/telemetry-endpoints/ccm.py \
