@@ -68,7 +68,7 @@ for static in "" 1; do
 	grep -qx 'the same 4096 bytes on both sides' "$TMP/loopback.out" || fail "loopback's output"
 
 	cp "$ROOT/config/node-a.json" "$TMP/a.json"
-	timeout 120 "$prefix/bin/ccm-node" --no-huge -m 128 --no-pci --lcores "${PAIR_LCORES[A]}" \
+	timeout --foreground 120 "$prefix/bin/ccm-node" --no-huge -m 128 --no-pci --lcores "${PAIR_LCORES[A]}" \
 		--file-prefix="${PAIR_PREFIX[A]}" --vdev="${PAIR_VDEV[A]}" \
 		-- --config "$TMP/a.json" >"$TMP/node.log" 2>&1 &
 	node=$!
