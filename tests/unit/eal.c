@@ -17,7 +17,7 @@ eal_setup(void **state)
 {
 	char lcores[32];
 	char *argv[] = {(char *)"unit", (char *)"--no-huge", (char *)"--no-pci",
-		(char *)"--no-shconf", (char *)"--no-telemetry", (char *)"-m", (char *)"128",
+		(char *)"--no-shconf", (char *)"--no-telemetry", (char *)"-m", (char *)"256",
 		(char *)"--log-level=4", (char *)"--lcores", lcores};
 	cpu_set_t cpus;
 	int first = 0;
