@@ -455,8 +455,11 @@ row(const struct remu_engine *e, const struct remu_qp *qp, const struct remu_ste
 	if (out >= rq->window.now || length > qp->path_mtu || st->key != key || st->pad != 0)
 		return 0;
 	count = RTE_MIN(count, rq->window.now - out);
-	if (opcode == REMU_WR_RDMA_READ)
+	if (opcode == REMU_WR_RDMA_READ) {
+		if (rq->answers_out >= rq->max_rd_atomic)
+			return 0;
 		count = RTE_MIN(count, rq->max_rd_atomic - rq->answers_out);
+	}
 	for (; n < count; n++) {
 		const struct remu_wr *wr = &sq[(cursor + n) & mask].wr;
 		uint16_t opcode_and_flags;

@@ -757,6 +757,32 @@ send_row__length_like_another(void **state)
 	free(wr.addr);
 }
 
+/* The limit is lowered while more READs than that are under way. */
+static void
+send_row__lower_limit_than_under_way(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	start(&b, &(struct wire_config){.max_rd = 4});
+	for (uint32_t id = 0; id < 8; id++)
+		post(&b, id, R, 8);
+	for (uint32_t psn = 0; psn < 4; psn++)
+		expect_read(&b, psn, 0, 8);
+	assert_int_equal(remu_qp_modify(b.e, b.qp, REMU_QP_SQD, NULL), 0);
+	b.attr.max_rd_atomic = 2;
+	assert_int_equal(remu_qp_modify(b.e, b.qp, REMU_QP_RTS, &b.attr), 0);
+	for (uint32_t psn = 0; psn < 3; psn++) {
+		bench_expect_silence(&b);
+		assert_int_equal(respond(&b, ROCE_READ_RESPONSE_ONLY, psn, ACK, 0, 8),
+			REMU_DROP_NONE);
+		bench_expect_wc(&b, psn, REMU_WC_SUCCESS);
+	}
+	expect_read(&b, 4, 0, 8);
+	bench_expect_silence(&b);
+	bench_close(&b);
+}
+
 static void
 read_span__by_window(void **state)
 {
@@ -838,6 +864,7 @@ main(void)
 		cmocka_unit_test(remu__req_has_output__window),
 		cmocka_unit_test(remu_qp_post__all_sizes),
 		cmocka_unit_test(send_row__length_like_another),
+		cmocka_unit_test(send_row__lower_limit_than_under_way),
 		cmocka_unit_test(read_span__by_window),
 		cmocka_unit_test(remu__req_has_output__read_fits_the_window),
 		cmocka_unit_test(remu_qp_post__refuses),
