@@ -68,8 +68,9 @@ hears 10 'RELOADING=1\|MONOTONIC_USEC=[0-9]+$'
 hears 10 READY=1 $((before + 1))
 watchdogs=$(count WATCHDOG=1)
 hears 20 WATCHDOG=1 $((watchdogs + 2))
+before=$(count 'STATUS=0 of 1')
 kill_node B
-hears 20 'STATUS=0 of 1 partner connected; partner 2: '
+hears 20 'STATUS=0 of 1 partner connected; partner 2: ' $((before + 1))
 stop_node A
 hears 5 STOPPING=1
 assert_eq "the last words" STOPPING=1 "$(tail -n 1 "$heard" | cut -d ' ' -f 3 | cut -d '|' -f 1)"
