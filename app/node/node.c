@@ -416,6 +416,7 @@ start_notify(struct node *node)
 	char name[24];
 	int rc;
 
+	_Static_assert((int)NOTIFY_LOOPS > (int)CCM_MAX_ENGINES, "no loop is left out");
 	notify_watch(&node->notify, &node->control_turns, "the control core");
 	for (uint32_t i = 0; i < node->n_engines; i++) {
 		snprintf(name, sizeof(name), "data lcore %u", i);

@@ -17,7 +17,7 @@
 #include <sys/un.h>
 
 enum {
-	NOTIFY_LOOPS = 64,     /* data lcores and the control core, at most */
+	NOTIFY_LOOPS = 65,     /* data lcores and the control core, at most */
 	NOTIFY_TEXT_LEN = 256, /* of a status line */
 	NOTIFY_ERROR_LEN = 256,
 };
