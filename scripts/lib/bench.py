@@ -271,7 +271,7 @@ def in_process(build, quick, log):
                           capture_output=True, text=True, timeout=300, check=False)
     lines = [line.split(",") for line in done.stdout.splitlines() if line]
     if done.returncode != 0 or len(lines) < 2:
-        return []
+        raise BenchError(f"op_bench: exit status {done.returncode}: {done.stderr.strip()}")
     return [{key: value if key == "name" else float(value)
              for key, value in zip(lines[0], line)} for line in lines[1:]]
 

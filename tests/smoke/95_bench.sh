@@ -96,6 +96,10 @@ grep -q '^write *64 *1 ' "$TMP/report.out" || fail "no table: $(cat "$TMP/report
 if command -v gnuplot >/dev/null; then
 	assert_eq "plots" 4 "$(find "$TMP/plots" -name '*.png' -size +1k | wc -l)"
 fi
+if [ -x "$BUILD/tests/transport/op_bench" ]; then
+	assert_json "$(cat "$TMP/report.json")" '[.in_process[].name]
+		| index("read_64_idle_0") and index("read_64_idle_4095")' "engines without a wire"
+fi
 if command -v valgrind >/dev/null && [ -x "$BUILD/tests/transport/op_bench" ]; then
 	assert_json "$(cat "$TMP/report.json")" '.instructions.write_64_depth_64 > 100' "instructions"
 fi
