@@ -2,8 +2,8 @@
 #pragma once
 /*
  * Watches the port's link from the control core, resets a device that asks for it, keeps the lcores
- * away from one that was removed, and does for memif what its driver leaves undone: a client whose server was not there yet, or has gone, connects only when the device is
- * stopped and started again.
+ * away from one that was removed, and does for memif what its driver leaves undone: a client whose
+ * server was not there yet, or has gone, connects only when the device is stopped and started again.
  *
  * That and closing the device run on the EAL interrupt thread, where the driver handles its
  * sockets: it has no lock against being stopped while it handles a message. It also may block

@@ -297,7 +297,8 @@ make_cnp(struct remu_engine *e, struct remu_qp *qp)
 
 /*
  * The most common answers, in one go: those to READs of one packet and of the same length, each from a
- * region that is still there, whose frames a stencil makes without filling them up. What is different goes the ordinary way, with the same frames.
+ * region that is still there, whose frames a stencil makes without filling them up. What is different
+ * goes the ordinary way, with the same frames.
  */
 static uint16_t
 send_row(struct remu_engine *e, struct remu_qp *qp, struct rte_mbuf **pkts, uint16_t max)

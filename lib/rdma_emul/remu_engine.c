@@ -333,10 +333,11 @@ receive_predicted(struct remu_engine *e, struct remu_prediction *p, struct rte_m
 		return REMU_DROP_ICRC;
 	if (unlikely(!receives(p->qp)))
 		return REMU_DROP_QP_STATE;
-	if (p->at_once == REMU_WRITE_AT_ONCE ? remu__write_at_once(e, p->qp, word, rest + 4,
-						       frame + p->payload_off, pkt->payload_len)
-					     : p->at_once == REMU_READ_AT_ONCE &&
-				remu__read_at_once(e, p->qp, word, rest + 4))
+	if (p->at_once == REMU_WRITE_AT_ONCE &&
+		remu__write_at_once(e, p->qp, word, rest + 4, frame + p->payload_off,
+			pkt->payload_len))
+		return REMU_DROP_NONE;
+	if (p->at_once == REMU_READ_AT_ONCE && remu__read_at_once(e, p->qp, word, rest + 4))
 		return REMU_DROP_NONE;
 	pkt->f.ackreq = word >> 31;
 	pkt->f.reserved7 = word >> 24 & 0x7f;

@@ -93,6 +93,8 @@ recycle(struct remu_qp *qp)
 	struct remu_recv_wr *rq = qp->resp.rq;
 	uint64_t *got = qp->req.got, *restarts = qp->req.restarts;
 
+	_Static_assert(offsetof(struct remu_qp, resp) + sizeof(qp->resp) == sizeof(*qp),
+		"nothing stands behind what is not cleared");
 	memset(qp, 0, offsetof(struct remu_qp, resp.records));
 	qp->req.sq = sq;
 	qp->req.got = got;
