@@ -95,6 +95,8 @@ receive(struct data_lcore *d, uint64_t now)
 	uint16_t n = remu_port_rx(d->port, (uint16_t)d->id, pkts, DATA_BURST);
 	bool any = n != 0;
 
+	if (any)
+		d->latest_burst = n;
 	if (unlikely(d->capture != NULL))
 		capture_received(d, pkts, n, now);
 	if (d->n > 1 && n != 0)
@@ -167,8 +169,12 @@ data_lcore_turn(struct data_lcore *d, uint64_t now)
 
 	if (d->client != NULL)
 		any |= d->client(d->client_ctx, d, now);
-	remu_engine_poll(d->engine, now);
+	/* Answers first: what is due by a timer, or comes from another thread, can wait for them. */
+	if (!any)
+		remu_engine_poll(d->engine, now);
 	any |= send(d, usable, now);
+	if (any)
+		remu_engine_poll(d->engine, now);
 	port_gate_quiescent(d->gate, d->id);
 	atomic_store_explicit(&d->turns, atomic_load_explicit(&d->turns, memory_order_relaxed) + 1,
 		memory_order_relaxed);

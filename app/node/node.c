@@ -39,6 +39,8 @@ enum {
 	PARTNER_DEPTH = 256,   /* ... per partner: half of them for its clients */
 	LEAVE_NS = 1000000000, /* longest wait for partners to be told that we stop */
 	IDLE_NS = 200000,      /* quiet time before the control core sleeps */
+	CONTROL_NS = 1000,     /* longest time without a turn of control, one lcore for all */
+	LOADED_BURST = 4,      /* frames at once that show an lcore under load */
 };
 
 static _Atomic int app_signals;
@@ -499,11 +501,22 @@ idle(struct node *node, bool alone, uint64_t now)
 		port_gate_enter(&node->gate, 0);
 }
 
+/*
+ * One lcore for all: whether control can wait. Whoever waits for a frame looks for it more often then,
+ * which a single round trip gains by. What control waits for comes by frames, so it has its turn after
+ * each of them, while the answer is on its way; and under load always, as bursts grow in that time.
+ */
+static bool
+control_waits(const struct node *node, bool any, uint64_t since_ns)
+{
+	return !any && since_ns < CONTROL_NS && node->lcores[0].latest_burst < LOADED_BURST;
+}
+
 /* The control core until the node has left; alone: it moves the packets too. */
 static void
 control_main(struct node *node, bool alone)
 {
-	uint64_t busy_ns = 0, leave_ns = 0, turns = 0;
+	uint64_t busy_ns = 0, control_ns = 0, leave_ns = 0, turns = 0;
 
 	if (alone)
 		port_gate_enter(&node->gate, 0);
@@ -511,6 +524,9 @@ control_main(struct node *node, bool alone)
 		uint64_t now = node_clock_now(&node->clock);
 		bool any = alone && data_turn(node, 0, now);
 
+		if (alone && control_waits(node, any, now - control_ns))
+			continue;
+		control_ns = now;
 		atomic_store_explicit(&node->control_ns, now, memory_order_relaxed);
 		atomic_store_explicit(&node->control_turns, ++turns, memory_order_relaxed);
 		any |= control_turn(node, now);
