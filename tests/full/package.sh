@@ -3,7 +3,8 @@
 #
 # The Debian package: built by an ordinary user in a clean Debian 12 that has what Build-Depends names,
 # looked over by lintian, installed into another one that has nothing else. There the programs run, and
-# two nodes bring up a session over shared memory. Purged, it leaves no file and no folder.
+# two nodes bring up a session over shared memory. Purged, it leaves no file and no folder. The examples
+# are built by the libraries' packages alone.
 # The packages stay in $BUILD/packages.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/clean_root.sh"
@@ -80,8 +81,10 @@ version=$(dpkg-deb -f "$packages"/ccm_*.deb Version)
 for program in ccm-node ccm-bench ccmctl ccm-exporter; do
 	run "^$program $version\$" "$program" --version
 	run . "$program" --help
-	[ -s "$(ls "$ROOT_DIR/usr/share/man"/man?/"$program".?.gz)" ] || fail "$program has no manual page"
 	[ -s "$ROOT_DIR/usr/share/bash-completion/completions/$program" ] || fail "$program has no completion"
+done
+for program in "$ROOT_DIR"/usr/bin/*ccm*; do
+	[ -s "$(ls "$ROOT_DIR/usr/share/man"/man?/"${program##*/}".?.gz)" ] || fail "$program has no manual page"
 done
 run 'ok$' ccm-node --check-config /usr/share/doc/ccm/examples/node-a.json
 
@@ -134,5 +137,15 @@ in_root root dpkg --purge "${names[@]}" >"$TMP/purge.log" 2>&1 || {
 ! grep -i warning "$TMP/purge.log" || fail "dpkg --purge warns"
 listing "$TMP/after"
 diff "$TMP/before" "$TMP/after" || fail "files before (<) and after (>) the package are not the same"
+log "a program of somebody else"
+install_in_root gcc libc6-dev make pkg-config
+in_root root sh -c 'dpkg -i /root/packages/lib*.deb' >"$TMP/install.log" 2>&1 || {
+	show "$TMP/install.log"
+	fail "cannot install the libraries"
+}
+in_root user cp -r /usr/share/doc/libccm-dev/examples .
+run . make -C examples
+run '^the same 4096 bytes on both sides$' examples/loopback/loopback --no-huge -m 64 --no-pci --no-telemetry \
+	--no-shconf
 log "packages: $(cd "$packages" && du -h -- *.deb | xargs)"
 log passed

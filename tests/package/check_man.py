@@ -22,6 +22,7 @@ PAGES = {
     "ccm-bench": "ccm-bench.1",
     "ccmctl": "ccmctl.1",
     "ccm-exporter": "ccm-exporter.1",
+    "ccm-early": "ccm-early.8",
 }
 CONFIG_PAGE = "ccm-node.json.5"
 problems = []
@@ -80,6 +81,19 @@ def check_ccmctl(page, source, build):
         have = set(helptext.options(helptext.help_of("ccmctl", source, build, name))) - common
         told = {spellings(item) for command, item, _ in listed if command == name and item.startswith("Fl ")}
         same(f"{PAGES['ccmctl']}: {name}", text_of(told), text_of(have))
+
+
+def check_early(page, build):
+    """It has no options; its usage is the synopsis."""
+    run = subprocess.run(
+        [os.path.join(build, "app/early/ccm-early")], capture_output=True, text=True, timeout=60
+    )  # fmt: skip
+    have = {" ".join(line.removeprefix("usage:").split()) for line in run.stderr.strip().split("\n")}
+    words = re.search(r"^\.Sh SYNOPSIS\n(.*?)^\.Sh ", page, re.MULTILINE | re.DOTALL)
+    told = re.sub(r"^\.Op Ar (\S+)$", r"[\1]", words[1] if words else "", flags=re.MULTILINE)
+    told = re.sub(r"^\.(Cm|Ar) ", "", told, flags=re.MULTILINE)
+    told = {" ".join(["ccm-early", *one.split()]) for one in told.split(".Nm\n")[1:]}
+    same(PAGES["ccm-early"], told, have)
 
 
 def fields(schema, node, path=""):
@@ -170,6 +184,7 @@ def main(source, build):
     for program in ("ccm-node", "ccm-bench", "ccm-exporter"):
         check_options(program, pages.get(PAGES[program], ""), source, build)
     check_ccmctl(pages.get(PAGES["ccmctl"], ""), source, build)
+    check_early(pages.get(PAGES["ccm-early"], ""), build)
     check_config(pages.get(CONFIG_PAGE, ""), source, build)
     check_installed(pages, build)
     for problem in problems:
