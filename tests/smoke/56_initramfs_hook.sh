@@ -41,6 +41,9 @@ make_image || fail "mkinitramfs: $(cat "$TMP/mkinitramfs.log")"
 unmkinitramfs "$TMP/initrd" "$TMP/image"
 [ -d "$TMP/image/main" ] && image=$TMP/image/main || image=$TMP/image
 cmp "$image/etc/ccm/one.json" "$TMP/etc/one.json"
+cmp "$image/etc/ccm/initramfs.conf" "$conf/conf.d/ccm"
+find "$image" -name 'librte_net_af_packet.so*' | grep -q . || fail "without the driver that is wanted"
+! find "$image" -name 'librte_net_*' ! -name '*af_packet*' | grep . || fail "drivers that nobody wants"
 [ -x "$image/scripts/init-premount/ccm" ] || fail "no script in the initramfs"
 chroot "$image" /usr/bin/ccm-node --check-config /etc/ccm/one.json
 mkdir -p "$image"/{proc,sys,run,tmp}
