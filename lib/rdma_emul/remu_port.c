@@ -419,17 +419,20 @@ reset(struct remu_port *p)
 int
 remu_port_restart(struct remu_port *p)
 {
-	int rc = 0, reset_asked = REMU_PORT_NEEDS_RESET;
+	int rc = 0, asked = REMU_PORT_NEEDS_RESET, well = REMU_PORT_WELL;
+	bool needs_reset;
 
 	if (remu_port_trouble(p) == REMU_PORT_REMOVED)
 		return -ENODEV;
 	stop(p);
-	if (remu_port_trouble(p) == REMU_PORT_NEEDS_RESET)
+	/* Taken back first: when the device asks again meanwhile, that is to be seen. */
+	needs_reset = atomic_compare_exchange_strong(&p->trouble, &asked, REMU_PORT_WELL);
+	if (needs_reset)
 		rc = reset(p);
 	if (rc == 0)
 		rc = start(p);
-	if (rc == 0)
-		atomic_compare_exchange_strong(&p->trouble, &reset_asked, REMU_PORT_WELL);
+	if (rc != 0 && needs_reset)
+		atomic_compare_exchange_strong(&p->trouble, &well, REMU_PORT_NEEDS_RESET);
 	return rc;
 }
 

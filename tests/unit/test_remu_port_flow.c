@@ -38,6 +38,8 @@ static struct {
 	uint32_t n_log;
 	int configure_refusals; /* so many calls fail */
 	int resets;
+	int reset_result;
+	bool asks_again; /* for a reset, while the first one is under way */
 	rte_eth_dev_cb_fn callback;
 	void *callback_arg;
 } nic;
@@ -234,10 +236,11 @@ rte_eth_dev_stop(uint16_t port_id)
 int
 rte_eth_dev_reset(uint16_t port_id)
 {
-	(void)port_id;
 	nic.resets++;
 	note("reset");
-	return 0;
+	if (nic.asks_again)
+		nic.callback(port_id, RTE_ETH_EVENT_INTR_RESET, nic.callback_arg, NULL);
+	return nic.reset_result;
 }
 
 int
@@ -610,6 +613,32 @@ event__reset_configures_anew(void **state)
 }
 
 static void
+event__reset_asked_again_or_in_vain_stays(void **state)
+{
+	struct remu_port_config cfg = config(1, REMU_PORT_STEERING_AUTO);
+	struct remu_port_info info;
+	struct remu_port *port;
+
+	(void)state;
+	port = open_port(&cfg, &info);
+	nic.callback(cfg.port_id, RTE_ETH_EVENT_INTR_RESET, nic.callback_arg, NULL);
+	nic.reset_result = -EIO;
+	assert_int_equal(remu_port_restart(port), -EIO);
+	assert_int_equal(remu_port_trouble(port), REMU_PORT_NEEDS_RESET);
+	assert_false(remu_port_link_up(port));
+	nic.reset_result = 0;
+	nic.asks_again = true;
+	assert_int_equal(remu_port_restart(port), 0);
+	assert_int_equal(remu_port_trouble(port), REMU_PORT_NEEDS_RESET);
+	nic.asks_again = false;
+	assert_int_equal(remu_port_restart(port), 0);
+	assert_int_equal(remu_port_trouble(port), REMU_PORT_WELL);
+	assert_int_equal(nic.resets, 3);
+	remu_port_close(port);
+	unplug();
+}
+
+static void
 event__removed_is_for_good(void **state)
 {
 	struct remu_port_config cfg = config(1, REMU_PORT_STEERING_AUTO);
@@ -730,6 +759,7 @@ main(void)
 		TEST(flow__tags_and_ipv6),
 		TEST(tries__are_finite_and_ordered),
 		TEST(event__reset_configures_anew),
+		TEST(event__reset_asked_again_or_in_vain_stays),
 		TEST(event__removed_is_for_good),
 		TEST(configure__asks_for_less_when_refused),
 		TEST(fit__from_what_the_device_says),
