@@ -56,7 +56,7 @@ struct data_lcore {
 	struct rte_mbuf *unsent[DATA_BURST];
 	uint16_t n_unsent;
 	uint64_t unsent_since_ns;
-	uint16_t latest_burst; /* frames received when there were any the last time */
+	uint16_t latest_burst;	/* frames received when there were any the last time */
 	_Atomic uint64_t turns; /* read by any thread, to see that it goes on */
 	struct data_counters counters;
 };
