@@ -2,6 +2,7 @@
 #include "telemetry_guard.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -76,14 +77,31 @@ may_get_better(int error)
 		error == ECONNABORTED || error == EINTR;
 }
 
+/*
+ * No signals for telemetry's threads, which inherit this: with a time limit on the socket a read() ends
+ * for any signal, with SA_RESTART too (signal(7)), and then telemetry hangs up. net_tap sends itself one
+ * per frame.
+ */
+static void
+block_signals(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
 __attribute__((visibility("default"))) int
 guarded_accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	static const struct timeval sending = {.tv_sec = TELEMETRY_WRITE_S};
 	static const struct timeval idle = {.tv_sec = TELEMETRY_IDLE_S};
 	bool ours = is_telemetry(fd);
-	int client = accept4(fd, addr, len, 0);
+	int client;
 
+	if (ours)
+		block_signals();
+	client = accept4(fd, addr, len, 0);
 	while (client < 0 && ours && may_get_better(errno)) {
 		usleep(PAUSE_US);
 		client = accept4(fd, addr, len, 0);

@@ -13,6 +13,8 @@
  * more. Sockets that accept() gives to telemetry get time limits, and a write() that runs into them
  * ends the connection.
  *
+ * Its threads get no signals, each of which would end a connection with such a limit.
+ *
  * The thread that accepts ends when accept() fails once. Ours waits where it may get better.
  */
 

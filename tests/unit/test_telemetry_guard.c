@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -143,6 +144,45 @@ accept__only_telemetry_has_limits(void **state)
 }
 
 /* A client that reads nothing: after a while its connection ends, so the next read says so. */
+static bool
+signals_are_blocked(void)
+{
+	sigset_t now;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &now);
+	return sigismember(&now, SIGIO) == 1 && sigismember(&now, SIGRTMAX) == 1;
+}
+
+static void *
+accept_both(void *arg)
+{
+	int fds[4];
+	bool *blocked = arg;
+
+	join("else", &fds[0], &fds[1]);
+	blocked[0] = signals_are_blocked();
+	join("dpdk_telemetry.v2", &fds[2], &fds[3]);
+	blocked[1] = signals_are_blocked();
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	return NULL;
+}
+
+/* A read() with a time limit would end for each of them. */
+static void
+accept__telemetry_hears_no_signals(void **state)
+{
+	bool blocked[2] = {true, false};
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, accept_both, blocked), 0);
+	pthread_join(thread, NULL);
+	assert_false(blocked[0]);
+	assert_true(blocked[1]);
+	assert_false(signals_are_blocked());
+}
+
 static void
 write__ends_a_connection_that_is_not_read(void **state)
 {
@@ -235,6 +275,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(strtok__of_several_threads),
+		cmocka_unit_test(accept__telemetry_hears_no_signals), /* before others accept */
 		cmocka_unit_test(accept__only_telemetry_has_limits),
 		cmocka_unit_test(write__ends_a_connection_that_is_not_read),
 		cmocka_unit_test(accept__waits_for_descriptors),
