@@ -40,6 +40,7 @@ enum {
 	LEAVE_NS = 1000000000, /* longest wait for partners to be told that we stop */
 	IDLE_NS = 200000,      /* quiet time before the control core sleeps */
 	CONTROL_NS = 1000,     /* longest time without a turn of control, one lcore for all */
+	SHARED_NAP_NS = 50000, /* an lcore without work, on a CPU with another one */
 	LOADED_BURST = 4,      /* frames at once that show an lcore under load */
 };
 
@@ -438,12 +439,40 @@ data_turn(struct node *node, uint32_t id, uint64_t now)
 	return node->hooks.bare(node->hooks.ctx, d, now);
 }
 
+/* Whether another lcore of ours runs on a CPU of this one. */
+static bool
+shares_cpu(unsigned int self)
+{
+	rte_cpuset_t own = rte_lcore_cpuset(self), both;
+	unsigned int lcore;
+
+	RTE_LCORE_FOREACH (lcore) {
+		rte_cpuset_t other = rte_lcore_cpuset(lcore);
+
+		CPU_AND(&both, &own, &other);
+		if (lcore != self && CPU_COUNT(&both) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* Outside of the gate, so that nobody waits for who sleeps. */
+static void
+nap(struct node *node, uint32_t id, uint64_t ns)
+{
+	port_gate_leave(&node->gate, id);
+	nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
+	port_gate_enter(&node->gate, id);
+}
+
 static int
 data_main(void *arg)
 {
 	struct node *node = arg;
 	uint32_t id = 0;
 	unsigned int lcore;
+	uint64_t busy_ns = 0;
+	bool shares = shares_cpu(rte_lcore_id());
 
 	/* Among the workers: the main lcore need not be the first one (--main-lcore). */
 	RTE_LCORE_FOREACH_WORKER (lcore)
@@ -451,8 +480,14 @@ data_main(void *arg)
 	if (id >= node->n_engines)
 		return 0;
 	port_gate_enter(&node->gate, id);
-	while (!atomic_load_explicit(&node->stop_data, memory_order_relaxed))
-		data_turn(node, id, node_clock_now(&node->clock));
+	while (!atomic_load_explicit(&node->stop_data, memory_order_relaxed)) {
+		uint64_t now = node_clock_now(&node->clock);
+
+		if (data_turn(node, id, now))
+			busy_ns = now;
+		else if (shares && now - busy_ns > IDLE_NS)
+			nap(node, id, SHARED_NAP_NS);
+	}
 	port_gate_leave(&node->gate, id);
 	return 0;
 }
@@ -487,18 +522,16 @@ idle(struct node *node, bool alone, uint64_t now)
 {
 	uint64_t due = ccm_next_deadline(node->ccm);
 	uint64_t ns = (uint64_t)node->cfg.idle_sleep_us * 1000;
-	struct timespec ts = {0};
 
 	if (alone)
 		due = RTE_MIN(due, remu_engine_next_deadline(node->engines[0]));
 	if (due <= now)
 		return;
-	ts.tv_nsec = (long)RTE_MIN(ns, due - now);
+	ns = RTE_MIN(ns, due - now);
 	if (alone)
-		port_gate_leave(&node->gate, 0);
-	nanosleep(&ts, NULL);
-	if (alone)
-		port_gate_enter(&node->gate, 0);
+		nap(node, 0, ns);
+	else
+		nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
 }
 
 /*

@@ -7,4 +7,3 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../smoke"
 ROUNDS=${ROUNDS:-20} ./42_detection_kill.sh
 ROUNDS=${STOP_ROUNDS:-5} FULL=yes ./43_detection_stop.sh
-FULL=yes ./50_control_stopped.sh
