@@ -540,16 +540,18 @@ idle(struct node *node, bool alone, uint64_t now)
  * each of them, while the answer is on its way; and under load always, as bursts grow in that time.
  */
 static bool
-control_waits(const struct node *node, bool any, uint64_t since_ns)
+control_waits(const struct node *node, bool any, uint64_t now)
 {
-	return !any && since_ns < CONTROL_NS && node->lcores[0].latest_burst < LOADED_BURST;
+	uint64_t latest = atomic_load_explicit(&node->control_ns, memory_order_relaxed);
+
+	return !any && now - latest < CONTROL_NS && node->lcores[0].latest_burst < LOADED_BURST;
 }
 
 /* The control core until the node has left; alone: it moves the packets too. */
 static void
 control_main(struct node *node, bool alone)
 {
-	uint64_t busy_ns = 0, control_ns = 0, leave_ns = 0, turns = 0;
+	uint64_t busy_ns = 0, leave_ns = 0, turns = 0;
 
 	if (alone)
 		port_gate_enter(&node->gate, 0);
@@ -557,9 +559,8 @@ control_main(struct node *node, bool alone)
 		uint64_t now = node_clock_now(&node->clock);
 		bool any = alone && data_turn(node, 0, now);
 
-		if (alone && control_waits(node, any, now - control_ns))
+		if (alone && control_waits(node, any, now))
 			continue;
-		control_ns = now;
 		atomic_store_explicit(&node->control_ns, now, memory_order_relaxed);
 		atomic_store_explicit(&node->control_turns, ++turns, memory_order_relaxed);
 		any |= control_turn(node, now);
